@@ -241,6 +241,13 @@ impl Error {
         })
     }
 
+    /// The same error, seen as another kind.
+    #[must_use]
+    pub fn as_kind(mut self, kind: Kind) -> Self {
+        self.0.kind = kind;
+        self
+    }
+
     /// The same error with what caused it.
     #[must_use]
     pub fn because(mut self, source: Error) -> Self {

@@ -1,0 +1,65 @@
+# What a developer runs. Tools, nodes and the native module are made when missing or older than their sources.
+
+PYTHON ?= python3
+BIN := .venv/bin
+TOOLS := .venv/.tools
+BUILT := .venv/.built
+NODES := tests/node/node_modules/.installed
+DENY := target/tools/bin/cargo-deny
+SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find src -name '*.rs')
+
+export VIRTUAL_ENV := $(CURDIR)/.venv
+export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
+
+.PHONY: demo test check bench wheel fmt
+.DELETE_ON_ERROR:
+
+demo: $(BUILT) $(NODES)
+	$(BIN)/python -m genesis_replicator demo
+
+test: $(BUILT) $(NODES)
+	cargo test --locked --no-default-features
+	$(BIN)/pytest
+
+check: $(BUILT) $(DENY)
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --no-default-features -- -D warnings
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/stubtest genesis_replicator
+	$(BIN)/python tools/audit.py
+	$(MAKE) test
+
+bench: $(BUILT) $(NODES)
+	$(BIN)/python benches/run.py
+
+wheel: $(TOOLS)
+	$(BIN)/maturin build --release --out dist
+
+fmt: $(TOOLS)
+	cargo fmt
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+$(TOOLS): requirements-dev.txt
+	@$(PYTHON) -c 'import ensurepip' || { echo 'Python cannot make environments: apt-get install python3-venv'; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --requirement requirements-dev.txt
+	touch $@
+
+$(BUILT): $(TOOLS) $(SOURCES)
+	$(BIN)/maturin develop --release
+	touch $@
+
+# The script that npm's package wants to run is not needed: the program comes as a package of its own.
+$(NODES): tests/node/package-lock.json
+	@if command -v npm >/dev/null; then \
+		cd tests/node && npm ci --ignore-scripts --no-audit --no-fund && touch node_modules/.installed; \
+	else \
+		echo '!!! npm is missing: without anvil its tests are skipped, and the demo uses a scripted node'; \
+	fi
+
+$(DENY):
+	cargo install --locked --root target/tools --version 0.20.2 cargo-deny

@@ -1,0 +1,222 @@
+# The native module, typed by hand. `make check` compares it with the real one (stubtest) and with a user's
+# program (mypy --strict).
+
+import collections.abc
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from os import PathLike
+from types import TracebackType
+from typing import Any, Generic, Self, TypeAlias, TypeVar, final
+
+__all__ = [
+    "ChainManager",
+    "Connection",
+    "ConnectionPool",
+    "Coroutine",
+    "KeyedRateLimiter",
+    "MetricsCollector",
+    "RateLimitDecision",
+    "RateLimiter",
+    "__version__",
+    "validate_credentials",
+]
+
+_T_co = TypeVar("_T_co", covariant=True)
+_Path: TypeAlias = str | PathLike[str]
+_Params: TypeAlias = Sequence[object] | Mapping[str, object]
+_Call: TypeAlias = tuple[str, _Params]
+
+__version__: str
+
+# Every awaitable of the package. Those that lead to a `Connection` are context managers too: the end of
+# `async with` gives the connection back.
+@final
+class Coroutine(collections.abc.Coroutine[Any, Any, _T_co], Generic[_T_co]):
+    def __await__(self) -> collections.abc.Generator[Any, Any, _T_co]: ...
+    def send(self, value: Any, /) -> Any: ...
+    def throw(
+        self,
+        typ: type[BaseException] | BaseException,
+        val: BaseException | object = None,
+        tb: TracebackType | None = None,
+        /,
+    ) -> Any: ...
+    def close(self) -> None: ...
+    def __aenter__(self: Coroutine[Connection]) -> Coroutine[Connection]: ...
+    def __aexit__(
+        self: Coroutine[Connection],
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+        /,
+    ) -> Coroutine[None]: ...
+
+@final
+class Connection:
+    @property
+    def id(self) -> str: ...
+    @property
+    def chain_id(self) -> str | None: ...
+    @property
+    def endpoint(self) -> str: ...
+    def request(
+        self, method: str, params: _Params = (), *, timeout: float | None = None
+    ) -> Coroutine[Any]: ...
+    def batch(self, calls: Iterable[_Call], *, timeout: float | None = None) -> Coroutine[list[Any]]: ...
+    def close(self) -> Coroutine[None]: ...
+    def __aenter__(self) -> Coroutine[Self]: ...
+    def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+        /,
+    ) -> Coroutine[None]: ...
+
+@final
+class ChainManager:
+    def __new__(
+        cls,
+        max_connections: int = 10,
+        *,
+        acquire_timeout: float = 30.0,
+        request_timeout: float = 30.0,
+        metrics: MetricsCollector | None = None,
+    ) -> Self: ...
+    def start(self) -> Coroutine[None]: ...
+    def stop(self, timeout: float = 5.0) -> Coroutine[None]: ...
+    def connect_to_chain(
+        self,
+        chain_id: str,
+        endpoint: str | Sequence[str],
+        credentials: Mapping[str, object] | None = None,
+        *,
+        timeout: float | None = None,
+        network_id: int | str | None = None,
+        rate_limit: RateLimiter | None = None,
+        headers: Mapping[str, str] | None = None,
+        proxy: str | None = None,
+        trust_env: bool = False,
+        ca: _Path | bytes | None = None,
+        client_cert: _Path | tuple[_Path, _Path] | None = None,
+        allow_plaintext: bool = False,
+        address_policy: str = "any",
+        max_response_bytes: int = 67108864,
+    ) -> Coroutine[bool]: ...
+    def disconnect_from_chain(self, chain_id: str) -> Coroutine[None]: ...
+    def get_connected_chains(self) -> Coroutine[list[str]]: ...
+    def get_chain_status(self, chain_id: str) -> Coroutine[dict[str, Any]]: ...
+    def get_connection(self, chain_id: str, *, timeout: float | None = None) -> Coroutine[Connection]: ...
+    def request(
+        self, chain_id: str, method: str, params: _Params = (), *, timeout: float | None = None
+    ) -> Coroutine[Any]: ...
+    def request_many(
+        self,
+        chain_id: str,
+        calls: Iterable[_Call],
+        *,
+        concurrency: int | None = None,
+        timeout: float | None = None,
+        return_exceptions: bool = False,
+    ) -> Coroutine[list[Any]]: ...
+    def verify_credentials(self, chain_id: str) -> Coroutine[bool]: ...
+    def get_pool_metrics(self, chain_id: str | None = None) -> Coroutine[dict[str, Any]]: ...
+    def __aenter__(self) -> Coroutine[Self]: ...
+    def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+        /,
+    ) -> Coroutine[None]: ...
+
+@final
+class ConnectionPool:
+    def __new__(
+        cls,
+        endpoint: str,
+        credentials: Mapping[str, object] | None = None,
+        *,
+        max_connections: int = 10,
+        min_connections: int = 0,
+        acquire_timeout: float = 30.0,
+        max_waiting: int | None = None,
+        max_lifetime: float = 3600.0,
+        idle_timeout: float = 15.0,
+        leak_threshold: float = 60.0,
+        headers: Mapping[str, str] | None = None,
+        proxy: str | None = None,
+        trust_env: bool = False,
+        ca: _Path | bytes | None = None,
+        client_cert: _Path | tuple[_Path, _Path] | None = None,
+        allow_plaintext: bool = False,
+        address_policy: str = "any",
+        max_response_bytes: int = 67108864,
+    ) -> Self: ...
+    def acquire(self, timeout: float | None = None) -> Coroutine[Connection]: ...
+    def resize(self, max_connections: int) -> Coroutine[None]: ...
+    def drain(self) -> Coroutine[None]: ...
+    def close(self, timeout: float = 5.0) -> Coroutine[None]: ...
+    def get_metrics(self) -> Coroutine[dict[str, Any]]: ...
+    def __aenter__(self) -> Coroutine[Self]: ...
+    def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+        /,
+    ) -> Coroutine[None]: ...
+
+@final
+class RateLimiter:
+    def __new__(cls, max_rate: int, time_window: float = 60.0, *, burst: int | None = None) -> Self: ...
+    @property
+    def max_rate(self) -> int: ...
+    @property
+    def time_window(self) -> float: ...
+    def acquire(self, amount: int = 1, timeout: float | None = None) -> Coroutine[None]: ...
+    def try_acquire(self, amount: int = 1) -> bool: ...
+    def has_capacity(self, amount: int = 1) -> bool: ...
+    def __aenter__(self) -> Coroutine[Self]: ...
+    def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+        /,
+    ) -> Coroutine[None]: ...
+
+# Always true: a refused client gets an exception.
+@final
+class RateLimitDecision:
+    @property
+    def limit(self) -> int: ...
+    @property
+    def remaining(self) -> int: ...
+    @property
+    def reset_after(self) -> float: ...
+    def __bool__(self) -> bool: ...
+
+# `genesis_replicator.security.RateLimiter`.
+@final
+class KeyedRateLimiter:
+    def __new__(
+        cls, max_requests: int = 100, window_seconds: float = 60.0, *, max_clients: int = 1000000
+    ) -> Self: ...
+    def check_rate_limit(self, client_id: str | bytes | int) -> Coroutine[RateLimitDecision]: ...
+
+def validate_credentials(
+    credentials: Mapping[str, object], *, endpoint: str | None = None
+) -> Coroutine[bool]: ...
+
+@final
+class MetricsCollector:
+    def __new__(cls) -> Self: ...
+    def record_duration(self, seconds: float, operation: str | None = None) -> None: ...
+    def record_error(self, error: BaseException | str, operation: str | None = None) -> None: ...
+    @property
+    def error_rate(self) -> float: ...
+    def quantile(self, q: float, operation: str | None = None) -> float | None: ...
+    def alert(self, name: str, *, above: float, callback: Callable[[str, float], object]) -> int: ...
+    def remove_alert(self, alert_id: int) -> None: ...
+    def snapshot(self) -> dict[str, Any]: ...
+    def prometheus_text(self) -> str: ...

@@ -1,0 +1,1 @@
+"""The services that the other parts of the framework build on."""

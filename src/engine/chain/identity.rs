@@ -1,0 +1,181 @@
+//! Who a node is: it is asked the question of each family in turn until it knows one.
+
+use serde::Deserialize;
+
+use crate::engine::deadline::{Call, Timeout};
+use crate::engine::error::{Kind, Result};
+use crate::engine::jsonrpc::Request;
+use crate::engine::pool::Pool;
+
+/// The kinds of node that are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// Ethereum and its kin.
+    Evm,
+    /// Bitcoin and its kin.
+    Bitcoin,
+    /// Solana.
+    Solana,
+    /// Substrate: Polkadot and its kin.
+    Substrate,
+    /// Any other JSON-RPC node.
+    Generic,
+}
+
+impl Family {
+    /// The name that people read.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Evm => "evm",
+            Self::Bitcoin => "bitcoin",
+            Self::Solana => "solana",
+            Self::Substrate => "substrate",
+            Self::Generic => "generic",
+        }
+    }
+
+    /// The call that every node of the family answers: who are you?
+    fn question(self) -> Request {
+        match self {
+            Self::Evm | Self::Generic => Request::bare("eth_chainId"),
+            Self::Bitcoin => Request::bare("getblockchaininfo"),
+            Self::Solana => Request::bare("getGenesisHash"),
+            Self::Substrate => Request::bare("chain_getBlockHash").with_params("[0]"),
+        }
+    }
+
+    /// The call that tells the newest block; an unknown node is asked none.
+    fn head_question(self) -> Option<Request> {
+        match self {
+            Self::Evm => Some(Request::bare("eth_blockNumber")),
+            Self::Bitcoin => Some(Request::bare("getblockcount")),
+            Self::Solana => Some(Request::bare("getSlot")),
+            Self::Substrate => Some(Request::bare("chain_getHeader")),
+            Self::Generic => None,
+        }
+    }
+
+    fn network_in(self, answer: &[u8]) -> Option<NetworkId> {
+        #[derive(Deserialize)]
+        struct Info {
+            chain: String,
+        }
+        match self {
+            Self::Evm => number(answer).map(NetworkId::Number),
+            Self::Bitcoin => serde_json::from_slice(answer).ok().map(|info: Info| NetworkId::Name(info.chain)),
+            Self::Solana | Self::Substrate => serde_json::from_slice(answer).ok().map(NetworkId::Name),
+            Self::Generic => None,
+        }
+    }
+
+    fn head_in(self, answer: &[u8]) -> Option<u64> {
+        #[derive(Deserialize)]
+        struct Header {
+            number: String,
+        }
+        match self {
+            Self::Substrate => {
+                let header: Header = serde_json::from_slice(answer).ok()?;
+                quantity(&header.number)
+            }
+            _ => number(answer),
+        }
+    }
+}
+
+/// What tells one network from another: a chain id, a network's name or its first block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NetworkId {
+    /// The chain id of an Ethereum kind of network.
+    Number(u64),
+    /// The name of a Bitcoin network, the genesis hash of others.
+    Name(String),
+}
+
+impl std::fmt::Display for NetworkId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+/// Who a node is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Its kind.
+    pub family: Family,
+    /// Its network, if its kind has a way to tell.
+    pub network: Option<NetworkId>,
+}
+
+/// Ask the node behind `pool` who it is. One that knows no question is a generic JSON-RPC node.
+pub(super) async fn identify(pool: &Pool, call: &Call) -> Result<Identity> {
+    for family in [Family::Evm, Family::Bitcoin, Family::Solana, Family::Substrate] {
+        match pool.request_within(&family.question(), Timeout::Of(None), call).await {
+            Ok(answer) => {
+                if let Some(network) = family.network_in(&answer) {
+                    return Ok(Identity { family, network: Some(network) });
+                }
+            }
+            // These say nothing about the method, so the next question would fare no better.
+            Err(error) if matches!(error.kind(), Kind::ProviderRateLimit | Kind::QuotaExhausted) => {
+                return Err(error);
+            }
+            Err(error) if error.kind().is_answer() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Identity { family: Family::Generic, network: None })
+}
+
+/// Ask for the number of the newest block.
+pub(super) async fn head(pool: &Pool, family: Family, call: &Call) -> Result<Option<u64>> {
+    let Some(question) = family.head_question() else { return Ok(None) };
+    let answer = pool.request_within(&question, Timeout::Of(None), call).await?;
+    Ok(family.head_in(&answer))
+}
+
+/// A cheap call that needs the credentials.
+pub(super) async fn knock(pool: &Pool, family: Family, call: &Call) -> Result<()> {
+    pool.request_within(&family.question(), Timeout::Of(None), call).await.map(|_| ())
+}
+
+/// A number as JSON has it, or as Ethereum does: `"0x…"`.
+fn number(answer: &[u8]) -> Option<u64> {
+    if let Ok(number) = serde_json::from_slice(answer) {
+        return Some(number);
+    }
+    quantity(&serde_json::from_slice::<String>(answer).ok()?)
+}
+
+fn quantity(text: &str) -> Option<u64> {
+    u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_are_read_in_the_form_of_their_family() {
+        assert_eq!(Family::Evm.network_in(br#""0x7a69""#), Some(NetworkId::Number(31337)));
+        assert_eq!(
+            Family::Bitcoin.network_in(br#"{"chain":"main","blocks":5}"#),
+            Some(NetworkId::Name("main".into()))
+        );
+        assert_eq!(Family::Solana.network_in(br#""5eykt""#), Some(NetworkId::Name("5eykt".into())));
+        assert_eq!(Family::Evm.network_in(b"null"), None);
+        assert_eq!(Family::Bitcoin.network_in(b"[]"), None);
+    }
+
+    #[test]
+    fn heads_are_read_in_the_form_of_their_family() {
+        assert_eq!(Family::Evm.head_in(br#""0x10""#), Some(16));
+        assert_eq!(Family::Bitcoin.head_in(b"840000"), Some(840_000));
+        assert_eq!(Family::Substrate.head_in(br#"{"number":"0x20","digest":{}}"#), Some(32));
+        assert_eq!(Family::Evm.head_in(br#""latest""#), None);
+    }
+}

@@ -1,0 +1,183 @@
+//! One label: its pool, its limit, and who is behind it.
+
+mod identity;
+mod many;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::deadline::{Call, Timeout};
+use super::error::{Error, Kind, Phase, Result};
+use super::jsonrpc::Request;
+use super::limiter::RateLimiter;
+use super::pool::{Connection, Pool};
+use super::transport::Route;
+
+pub use identity::{Family, Identity, NetworkId};
+pub use many::Many;
+
+/// What a chain was connected with. Connecting again with an equal one does nothing.
+#[derive(Clone, PartialEq)]
+pub struct ChainConfig {
+    /// How to get there.
+    pub route: Route,
+    /// The network that the node must belong to.
+    pub network_id: Option<NetworkId>,
+    /// How fast it may be asked.
+    pub rate_limit: Option<Limit>,
+}
+
+/// How fast a chain may be asked.
+#[derive(Clone)]
+pub enum Limit {
+    /// So many requests in any second.
+    PerSecond(RateLimiter),
+    /// As a limiter of the user's says, which may be shared with others.
+    Shared(RateLimiter),
+}
+
+impl Limit {
+    const fn limiter(&self) -> &RateLimiter {
+        match self {
+            Self::PerSecond(limiter) | Self::Shared(limiter) => limiter,
+        }
+    }
+}
+
+impl PartialEq for Limit {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::PerSecond(a), Self::PerSecond(b)) => a.max_rate() == b.max_rate(),
+            (Self::Shared(a), Self::Shared(b)) => a.is_same(b),
+            _ => false,
+        }
+    }
+}
+
+/// A connected chain.
+pub struct Chain {
+    label: Arc<str>,
+    pool: Pool,
+    config: ChainConfig,
+    identity: Identity,
+}
+
+/// How a chain is doing.
+#[derive(Debug)]
+pub struct Status {
+    /// Who the node is.
+    pub identity: Identity,
+    /// The number of its newest block, if it has any and told it.
+    pub head: Option<u64>,
+    /// How long it took to tell.
+    pub latency: Option<Duration>,
+    /// Where it is: scheme, host and port.
+    pub endpoint: String,
+    /// Why it did not answer, if so.
+    pub failure: Option<Error>,
+}
+
+impl Chain {
+    /// Find out who is behind `pool` and whether it is who was asked for.
+    ///
+    /// # Errors
+    /// Whatever the way to the node meets; `ChainMismatch` when it belongs to another network.
+    pub async fn connect(label: Arc<str>, pool: Pool, config: ChainConfig) -> Result<Self> {
+        // Bounded by whoever waits for it.
+        let identity = identity::identify(&pool, &Call::new(None)).await?;
+        if let Some(wanted) = &config.network_id {
+            check_network(&label, wanted, identity.network.as_ref(), "was asked for")?;
+        }
+        Ok(Self { label, pool, config, identity })
+    }
+
+    /// Make one call, within the chain's limit. The result is JSON text.
+    ///
+    /// # Errors
+    /// Whatever the call meets.
+    pub async fn request(&self, request: &Request, timeout: Timeout) -> Result<Bytes> {
+        let call = Call::new(timeout.or(self.pool.settings().request_timeout));
+        if let Some(limit) = &self.config.rate_limit {
+            call.enter(Phase::Limit);
+            let admitted = limit.limiter().acquire(1, call.remaining()).await;
+            admitted.map_err(|error| error.of_chain(Some(&self.label)))?;
+        }
+        self.pool.request_within(request, timeout, &call).await
+    }
+
+    /// Lease a connection to whoever asks at `place`.
+    ///
+    /// # Errors
+    /// `PoolTimeout` and its kin.
+    pub async fn connection(&self, timeout: Timeout, place: Arc<str>) -> Result<Connection> {
+        let lease = self.pool.lease(timeout).await?;
+        Connection::new(&self.pool, lease, place)
+    }
+
+    /// Ask the node how it is doing. A node that does not answer is a status too.
+    pub async fn status(&self) -> Status {
+        let call = Call::new(self.pool.settings().request_timeout);
+        let outcome = identity::head(&self.pool, self.identity.family, &call).await;
+        let (head, latency, failure) = match outcome {
+            Ok(head) => (head, self.identity.network.is_some().then(|| call.elapsed()), None),
+            Err(error) => (None, None, Some(error)),
+        };
+        let endpoint = self.config.route.target.to_string();
+        Status { identity: self.identity.clone(), head, latency, endpoint, failure }
+    }
+
+    /// Whether the node accepts the credentials.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub async fn verify_credentials(&self) -> Result<bool> {
+        let call = Call::new(self.pool.settings().request_timeout);
+        match identity::knock(&self.pool, self.identity.family, &call).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == Kind::Authentication => Ok(false),
+            Err(error) if error.kind().is_answer() => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The user's name for it.
+    #[must_use]
+    pub const fn label(&self) -> &Arc<str> {
+        &self.label
+    }
+
+    /// Its connections.
+    #[must_use]
+    pub const fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// What it was connected with.
+    #[must_use]
+    pub const fn config(&self) -> &ChainConfig {
+        &self.config
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+}
+
+/// Refuse a node of another network.
+pub(super) fn check_network(
+    label: &Arc<str>,
+    wanted: &NetworkId,
+    found: Option<&NetworkId>,
+    why: &str,
+) -> Result<()> {
+    if found == Some(wanted) {
+        return Ok(());
+    }
+    let found = found.map_or_else(|| "does not say which".to_owned(), |found| format!("is {found}"));
+    let message = format!("'{label}' {found}, but network {wanted} {why}");
+    Err(Error::new(Kind::ChainMismatch, message).of_chain(Some(label)))
+}

@@ -1,0 +1,151 @@
+//! One deadline for a whole call, and the stage that the call is in.
+//!
+//! A `Call` goes down through every stage by reference. Each stage says when it begins, so that when the time runs out
+//! the one timer at the top can say what it was spent on.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::error::{Error, Kind, Phase, Result};
+
+/// How long a call may take.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Timeout {
+    /// What the pool or manager was made with.
+    Default,
+    /// This long; `None` is for ever.
+    Of(Option<Duration>),
+}
+
+impl Timeout {
+    /// The timeout to go by, given the configured one.
+    #[must_use]
+    pub const fn or(self, default: Option<Duration>) -> Option<Duration> {
+        match self {
+            Self::Default => default,
+            Self::Of(timeout) => timeout,
+        }
+    }
+}
+
+/// A call under way: when it began, when it must end, what it is doing.
+#[derive(Debug)]
+pub struct Call {
+    started: Instant,
+    deadline: Option<Instant>,
+    phase: AtomicU8,
+}
+
+impl Call {
+    /// A call that begins now and may take `timeout`; `None` is for ever.
+    #[must_use]
+    pub fn new(timeout: Option<Duration>) -> Self {
+        let started = Instant::now();
+        // A timeout too long for the clock is no timeout.
+        let deadline = timeout.and_then(|timeout| started.checked_add(timeout));
+        Self { started, deadline, phase: AtomicU8::new(Phase::Queue as u8) }
+    }
+
+    /// From now on the time is spent on `phase`.
+    pub fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    /// What the time is being spent on.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        const PHASES: [Phase; 5] = [Phase::Queue, Phase::Limit, Phase::Connect, Phase::Send, Phase::Receive];
+        PHASES[usize::from(self.phase.load(Ordering::Relaxed))]
+    }
+
+    /// The time spent so far.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// When it began.
+    #[must_use]
+    pub const fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// The time that is left; `None` is for ever.
+    #[must_use]
+    pub fn remaining(&self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// Do `work`, or fail as `expired` says when the deadline passes first. What is ready at once always counts.
+    ///
+    /// # Errors
+    /// What `work` fails with, or what `expired` makes of the passed deadline.
+    pub async fn bound<T>(
+        &self,
+        work: impl Future<Output = Result<T>>,
+        expired: impl FnOnce(&Self) -> Error,
+    ) -> Result<T> {
+        let Some(deadline) = self.deadline else { return work.await };
+        match timeout_at(deadline, work).await {
+            Ok(result) => result,
+            Err(_) => Err(expired(self)),
+        }
+    }
+
+    /// The error of a call whose time ran out after it had its connection, or while it was being made.
+    #[must_use]
+    pub fn timed_out(&self, what: &str) -> Error {
+        let phase = self.phase();
+        let (kind, doing) = match phase {
+            Phase::Queue => (Kind::PoolTimeout, "waiting for a connection"),
+            Phase::Connect => (Kind::ConnectTimeout, "connecting"),
+            Phase::Limit => (Kind::RequestTimeout, "waiting for the rate limit"),
+            Phase::Send => (Kind::RequestTimeout, "sending the request"),
+            Phase::Receive => (Kind::RequestTimeout, "waiting for the answer"),
+        };
+        let elapsed = self.elapsed();
+        Error::new(kind, format!("{what}: timed out after {:.2} s while {doing}", elapsed.as_secs_f64())).with(
+            |facts| {
+                facts.phase = Some(phase);
+                facts.elapsed = Some(elapsed);
+            },
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_error_names_the_stage_that_took_the_time() {
+        let call = Call::new(Some(Duration::from_secs(2)));
+        let result: Result<()> = call
+            .bound(
+                async {
+                    call.enter(Phase::Receive);
+                    std::future::pending().await
+                },
+                |call| call.timed_out("x"),
+            )
+            .await;
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), Kind::RequestTimeout);
+        assert_eq!(error.facts().phase, Some(Phase::Receive));
+        assert_eq!(error.message(), "x: timed out after 2.00 s while waiting for the answer");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn with_no_time_at_all_what_is_ready_still_counts() {
+        let call = Call::new(Some(Duration::ZERO));
+        assert_eq!(call.bound(async { Ok(1) }, |call| call.timed_out("x")).await.unwrap(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timeout_beyond_the_clock_is_none() {
+        assert_eq!(Call::new(Some(Duration::MAX)).remaining(), None);
+    }
+}

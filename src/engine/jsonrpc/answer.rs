@@ -1,0 +1,235 @@
+//! Answers: the text is checked, split and matched to its request by id, and never decoded further than that.
+
+use bytes::Bytes;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use crate::engine::error::{Error, Kind, Result};
+
+/// What a node says to one call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The result, as JSON text.
+    Result(Bytes),
+    /// An error object. Some nodes leave the code out.
+    Error {
+        /// The number that says what went wrong.
+        code: Option<i64>,
+        /// The node's own words.
+        message: String,
+        /// More about it, as JSON text.
+        data: Option<Bytes>,
+    },
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(default, borrow, deserialize_with = "present")]
+    id: Option<&'a RawValue>,
+    #[serde(default, borrow, deserialize_with = "present")]
+    result: Option<&'a RawValue>,
+    #[serde(default, borrow, deserialize_with = "present")]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct ErrorObject<'a> {
+    #[serde(default)]
+    code: Option<i64>,
+    #[serde(default)]
+    message: Option<String>,
+    #[serde(default, borrow, deserialize_with = "present")]
+    data: Option<&'a RawValue>,
+}
+
+/// Keeps `null` apart from absence.
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> std::result::Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(from).map(Some)
+}
+
+/// The answer in `body` to the call with this `id`.
+///
+/// # Errors
+/// `Protocol` when the text is not JSON, is no answer, or answers another call.
+pub fn match_one(body: &Bytes, id: u64) -> Result<Answer> {
+    let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(|error| not_an_answer(&error))?;
+    let answer = envelope.answer(body)?;
+    match envelope.id {
+        Some(found) if is_id(found, id) => Ok(answer),
+        // A node that could not read the request says so with a null id, or with none.
+        None if matches!(answer, Answer::Error { .. }) => Ok(answer),
+        Some(found) if found.get() == "null" && matches!(answer, Answer::Error { .. }) => Ok(answer),
+        Some(_) => Err(protocol("the answer carries the id of another request")),
+        None => Err(protocol("the answer carries no id")),
+    }
+}
+
+/// The answers in `body` to the `count` calls whose ids count up from `first`, in the order of the calls.
+///
+/// # Errors
+/// `Protocol` when the text is not a list of just these answers. A node may also refuse a whole batch with one error
+/// object: then every call has that error for its answer.
+pub fn match_batch(body: &Bytes, first: u64, count: usize) -> Result<Vec<Answer>> {
+    if body.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{') {
+        let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(|error| not_an_answer(&error))?;
+        return match envelope.answer(body)? {
+            refusal @ Answer::Error { .. } => Ok(vec![refusal; count]),
+            Answer::Result(_) => Err(protocol("a batch was answered with a single result")),
+        };
+    }
+    let envelopes: Vec<Envelope<'_>> = serde_json::from_slice(body).map_err(|error| not_an_answer(&error))?;
+    let mut answers: Vec<Option<Answer>> = vec![None; count];
+    for envelope in &envelopes {
+        let id = envelope.id.and_then(|id| id.get().parse::<u64>().ok());
+        let place = id.and_then(|id| usize::try_from(id.checked_sub(first)?).ok());
+        let slot = place.and_then(|place| answers.get_mut(place));
+        let slot = slot.ok_or_else(|| protocol("the batch holds an answer to no request of ours"))?;
+        if slot.replace(envelope.answer(body)?).is_some() {
+            return Err(protocol("the batch answers one request twice"));
+        }
+    }
+    answers
+        .into_iter()
+        .collect::<Option<_>>()
+        .ok_or_else(|| protocol(format!("the batch answers {} of {count} requests", envelopes.len())))
+}
+
+impl Envelope<'_> {
+    fn answer(&self, body: &Bytes) -> Result<Answer> {
+        if let Some(error) = self.error.filter(|error| error.get() != "null") {
+            return error_answer(error, body);
+        }
+        match self.result {
+            Some(result) => Ok(Answer::Result(slice(body, result))),
+            None => Err(protocol("the answer has neither a result nor an error")),
+        }
+    }
+}
+
+fn error_answer(error: &RawValue, body: &Bytes) -> Result<Answer> {
+    if let Ok(text) = serde_json::from_str::<String>(error.get()) {
+        return Ok(Answer::Error { code: None, message: text, data: None });
+    }
+    let object: ErrorObject<'_> =
+        serde_json::from_str(error.get()).map_err(|_| protocol("the error in the answer is not an error object"))?;
+    Ok(Answer::Error {
+        code: object.code,
+        message: object.message.unwrap_or_default(),
+        data: object.data.filter(|data| data.get() != "null").map(|data| slice(body, data)),
+    })
+}
+
+/// The part of `body` that `raw` stands for, without a copy.
+fn slice(body: &Bytes, raw: &RawValue) -> Bytes {
+    body.slice_ref(raw.get().as_bytes())
+}
+
+fn is_id(found: &RawValue, id: u64) -> bool {
+    found.get().parse() == Ok(id)
+}
+
+fn not_an_answer(error: &serde_json::Error) -> Error {
+    match error.classify() {
+        serde_json::error::Category::Eof => protocol("the answer is cut off"),
+        _ => protocol(format!(
+            "the answer is not valid JSON-RPC (line {}, column {})",
+            error.line(),
+            error.column()
+        )),
+    }
+}
+
+fn protocol(message: impl Into<String>) -> Error {
+    Error::new(Kind::Protocol, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(text: &'static str) -> Result<Answer> {
+        match_one(&Bytes::from_static(text.as_bytes()), 7)
+    }
+
+    fn batch(text: &'static str) -> Result<Vec<Answer>> {
+        match_batch(&Bytes::from_static(text.as_bytes()), 7, 2)
+    }
+
+    fn result(text: &'static str) -> Answer {
+        Answer::Result(Bytes::from_static(text.as_bytes()))
+    }
+
+    #[test]
+    fn an_answer_is_matched_by_id_in_any_order_of_keys() {
+        assert_eq!(one(r#"{"result":"0x1","id":7,"jsonrpc":"2.0"}"#).unwrap(), result(r#""0x1""#));
+        assert_eq!(one(r#" {"id" : 7, "result": null}"#).unwrap(), result("null"));
+    }
+
+    #[test]
+    fn bitcoins_null_error_beside_a_result_is_no_error() {
+        assert_eq!(one(r#"{"result":5,"error":null,"id":7}"#).unwrap(), result("5"));
+    }
+
+    #[test]
+    fn an_error_may_lack_its_code_or_be_a_mere_string() {
+        let answer = |code, message: &str| Answer::Error { code, message: message.into(), data: None };
+        assert_eq!(one(r#"{"id":7,"error":{"message":"no"}}"#).unwrap(), answer(None, "no"));
+        assert_eq!(one(r#"{"id":7,"error":"no"}"#).unwrap(), answer(None, "no"));
+        assert_eq!(one(r#"{"id":null,"error":{"code":-32700,"message":""}}"#).unwrap(), answer(Some(-32700), ""));
+    }
+
+    #[test]
+    fn what_is_not_our_answer_is_refused() {
+        for text in [
+            r#"{"id":8,"result":1}"#,
+            r#"{"id":"7","result":1}"#,
+            r#"{"id":7.0,"result":1}"#,
+            r#"{"id":null,"result":1}"#,
+            r#"{"result":1}"#,
+            r#"{"id":7}"#,
+            r#"{"id":7,"id":7,"result":1}"#,
+            r#"{"id":7,"result":1,"result":2}"#,
+            r#"{"id":7,"result":{"a":}}"#,
+            r#"{"id":7,"result":"abc"#,
+            r#"{"id":7,"result":1} trailing"#,
+            r#"{"id":7,"result":NaN}"#,
+            r#"{"id":7,"result":01}"#,
+            "[]",
+            "",
+            "<html>",
+        ] {
+            assert_eq!(one(text).unwrap_err().kind(), Kind::Protocol, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_shuffled_batch_is_put_in_order() {
+        let answers = batch(r#"[{"id":8,"result":"b"},{"id":7,"result":"a"}]"#).unwrap();
+        assert_eq!(answers, [result(r#""a""#), result(r#""b""#)]);
+    }
+
+    #[test]
+    fn a_batch_with_a_missing_double_or_foreign_answer_is_refused() {
+        for text in [
+            r#"[{"id":7,"result":1}]"#,
+            r#"[{"id":7,"result":1},{"id":7,"result":1}]"#,
+            r#"[{"id":7,"result":1},{"id":9,"result":1}]"#,
+            r#"[{"id":6,"result":1},{"id":7,"result":1}]"#,
+            r#"{"id":7,"result":1}"#,
+        ] {
+            assert_eq!(batch(text).unwrap_err().kind(), Kind::Protocol, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_batch_refused_as_a_whole_fails_every_call() {
+        let answers = batch(r#"{"id":null,"error":{"code":-32600,"message":"too many"}}"#).unwrap();
+        assert!(answers.iter().all(|a| matches!(a, Answer::Error { code: Some(-32600), .. })) && answers.len() == 2);
+    }
+
+    #[test]
+    fn deep_nesting_is_skipped_without_recursion() {
+        let deep = format!(r#"{{"id":7,"result":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        assert!(match_one(&Bytes::from(deep), 7).is_ok());
+    }
+}

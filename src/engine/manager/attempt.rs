@@ -1,0 +1,77 @@
+//! An attempt to connect that everybody who asks for the same shares. It ends with the last of them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use crate::engine::chain::{Chain, ChainConfig};
+use crate::engine::error::{Error, Kind, Result};
+use crate::engine::pool::Pool;
+
+type Outcome = Option<Result<Arc<Chain>>>;
+
+pub(super) struct Attempt {
+    config: ChainConfig,
+    pool: Pool,
+    outcome: watch::Receiver<Outcome>,
+    task: AbortHandle,
+    /// Taken by the first who puts the chain to use.
+    unclaimed: Mutex<bool>,
+}
+
+impl Attempt {
+    pub(super) fn start(label: Arc<str>, pool: Pool, config: ChainConfig) -> Self {
+        let (sender, outcome) = watch::channel(None);
+        let attempt = Chain::connect(Arc::clone(&label), pool.clone(), config.clone());
+        let task = tokio::spawn(async move {
+            let result = attempt.await.map(Arc::new).map_err(|error| could_not(&label, error));
+            // Nobody may be waiting any more.
+            let _ = sender.send(Some(result));
+        });
+        Self { config, pool, outcome, task: task.abort_handle(), unclaimed: Mutex::new(true) }
+    }
+
+    pub(super) const fn config(&self) -> &ChainConfig {
+        &self.config
+    }
+
+    pub(super) async fn wait(&self) -> Result<Arc<Chain>> {
+        let mut outcome = self.outcome.clone();
+        let result = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
+        result.unwrap_or_else(|| Err(Error::new(Kind::PoolClosed, "the attempt to connect was interrupted")))
+    }
+
+    /// Whether this is the first claim of what the attempt connected.
+    pub(super) fn claim(&self) -> bool {
+        std::mem::take(&mut *self.unclaimed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.task.abort();
+        if self.claim() {
+            self.pool.dismiss();
+            self.pool.cut_all();
+        }
+    }
+}
+
+/// Every failure to connect is one of the chain's connection, with what it came from.
+fn could_not(label: &Arc<str>, error: Error) -> Error {
+    let keeps_its_kind = matches!(
+        error.kind(),
+        Kind::ConnectTimeout | Kind::Tls | Kind::ChainMismatch | Kind::PoolTimeout | Kind::PoolClosed
+    );
+    if keeps_its_kind {
+        return error.of_chain(Some(label));
+    }
+    Error::new(Kind::ChainConnection, format!("cannot connect to '{label}': {}", error.message()))
+        .with(|facts| {
+            facts.chain = Some(Arc::clone(label));
+            facts.status = error.facts().status;
+            facts.retry_after = error.facts().retry_after;
+        })
+        .because(error)
+}

@@ -1,0 +1,230 @@
+//! Everything that one scope counts: a chain, a pool, or a whole manager.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::{Histogram, Levels, Summary};
+use crate::engine::error::Kind;
+
+/// Why a connection was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseCause {
+    /// It lay idle for longer than it may.
+    Idle,
+    /// It reached the end of its lifetime.
+    Lifetime,
+    /// It was idle, and another chain needed its room.
+    Evicted,
+    /// A call ended in its middle, so that an answer may still be on its way.
+    Dirty,
+    /// Its user, or a smaller pool, asked for it.
+    Requested,
+    /// The peer closed it.
+    Lost,
+    /// The pool or the manager was shut down.
+    Shutdown,
+}
+
+impl CloseCause {
+    /// Every cause, in the order of their numbers.
+    pub const ALL: [Self; 7] =
+        [Self::Idle, Self::Lifetime, Self::Evicted, Self::Dirty, Self::Requested, Self::Lost, Self::Shutdown];
+
+    /// The key in a snapshot.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Lifetime => "lifetime",
+            Self::Evicted => "evicted",
+            Self::Dirty => "dirty",
+            Self::Requested => "requested",
+            Self::Lost => "lost",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// Something that happens and is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// A caller got a connection.
+    Acquisition,
+    /// A caller got a connection and had to wait for it.
+    Wait,
+    /// A caller waited for a connection as long as it may, in vain.
+    Timeout,
+    /// A caller was cancelled while it waited for a connection.
+    Cancellation,
+    /// A caller was turned away at once.
+    Rejection,
+    /// A connection was opened.
+    Opened,
+    /// A connection was closed.
+    Closed(CloseCause),
+    /// A connection could not be opened.
+    ConnectFailure,
+    /// A request was made.
+    Request,
+    /// A request was tried once more.
+    Retry,
+    /// A call failed.
+    Error(Kind),
+}
+
+/// Something that goes up and down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gauge {
+    /// Requests that were sent and are not answered.
+    InFlight,
+    /// Callers that wait for a connection.
+    Waiting,
+}
+
+/// Something that takes time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Latency {
+    /// Waiting for a connection, of each caller that had to wait and got one: as many as `Event::Wait`.
+    Wait,
+    /// A request, from the call to its answer.
+    Request,
+}
+
+/// The counts of one scope. Nothing here waits; only a histogram takes a lock, for nanoseconds.
+#[derive(Debug, Default)]
+pub struct Counters {
+    levels: Levels,
+    acquisitions: AtomicU64,
+    waits: AtomicU64,
+    timeouts: AtomicU64,
+    cancellations: AtomicU64,
+    rejections: AtomicU64,
+    opened: AtomicU64,
+    closed: PerCause,
+    connect_failures: AtomicU64,
+    requests: AtomicU64,
+    retries: AtomicU64,
+    errors: PerKind,
+    in_flight: AtomicU64,
+    waiting: AtomicU64,
+    wait: Histogram,
+    request: Histogram,
+}
+
+#[derive(Debug, Default)]
+struct PerCause([AtomicU64; CloseCause::ALL.len()]);
+
+#[derive(Debug, Default)]
+struct PerKind([AtomicU64; Kind::ALL.len()]);
+
+impl Counters {
+    /// Count one event.
+    pub fn count(&self, event: Event) {
+        self.counter(event).fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often it happened.
+    #[must_use]
+    pub fn counted(&self, event: Event) -> u64 {
+        self.counter(event).load(Ordering::Relaxed)
+    }
+
+    /// Record how long something took.
+    pub fn observe(&self, latency: Latency, duration: Duration) {
+        self.histogram(latency).record(duration);
+    }
+
+    /// How long it took so far.
+    #[must_use]
+    pub fn latency(&self, latency: Latency) -> Summary {
+        self.histogram(latency).summary()
+    }
+
+    /// The present value of a gauge.
+    #[must_use]
+    pub fn gauge(&self, gauge: Gauge) -> u64 {
+        self.gauge_cell(gauge).load(Ordering::Relaxed)
+    }
+
+    /// The connections, by what they do.
+    #[must_use]
+    pub const fn levels(&self) -> &Levels {
+        &self.levels
+    }
+
+    pub(super) fn raise(&self, gauge: Gauge) {
+        self.gauge_cell(gauge).fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn lower(&self, gauge: Gauge) {
+        self.gauge_cell(gauge).fetch_sub(1, Ordering::Relaxed);
+    }
+
+    const fn gauge_cell(&self, gauge: Gauge) -> &AtomicU64 {
+        match gauge {
+            Gauge::InFlight => &self.in_flight,
+            Gauge::Waiting => &self.waiting,
+        }
+    }
+
+    const fn histogram(&self, latency: Latency) -> &Histogram {
+        match latency {
+            Latency::Wait => &self.wait,
+            Latency::Request => &self.request,
+        }
+    }
+
+    const fn counter(&self, event: Event) -> &AtomicU64 {
+        match event {
+            Event::Acquisition => &self.acquisitions,
+            Event::Wait => &self.waits,
+            Event::Timeout => &self.timeouts,
+            Event::Cancellation => &self.cancellations,
+            Event::Rejection => &self.rejections,
+            Event::Opened => &self.opened,
+            Event::Closed(cause) => &self.closed.0[cause as usize],
+            Event::ConnectFailure => &self.connect_failures,
+            Event::Request => &self.requests,
+            Event::Retry => &self.retries,
+            Event::Error(kind) => &self.errors.0[kind as usize],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_event_has_a_count_of_its_own() {
+        let plain = [
+            Event::Acquisition,
+            Event::Wait,
+            Event::Timeout,
+            Event::Cancellation,
+            Event::Rejection,
+            Event::Opened,
+            Event::ConnectFailure,
+            Event::Request,
+            Event::Retry,
+        ];
+        let causes = CloseCause::ALL.map(Event::Closed);
+        let kinds = Kind::ALL.map(Event::Error);
+        let events: Vec<_> = plain.into_iter().chain(causes).chain(kinds).collect();
+        let counters = Counters::default();
+        for (times, event) in events.iter().enumerate() {
+            (0..times).for_each(|_| counters.count(*event));
+        }
+        for (times, event) in events.iter().enumerate() {
+            assert_eq!(counters.counted(*event), times as u64, "{event:?}");
+        }
+    }
+
+    #[test]
+    fn the_two_latencies_are_kept_apart() {
+        let counters = Counters::default();
+        counters.observe(Latency::Wait, Duration::from_secs(1));
+        counters.observe(Latency::Request, Duration::from_secs(2));
+        assert_eq!((counters.latency(Latency::Wait).max, counters.latency(Latency::Request).max), (1.0, 2.0));
+    }
+}

@@ -1,0 +1,185 @@
+//! The page that a Prometheus server scrapes: text exposition format, version 0.0.4.
+//!
+//! The samples of one metric must stand together, so the page goes metric by metric and, within one, pool by
+//! pool.
+
+use std::fmt::{Display, Write};
+
+use super::report::Report;
+use super::{CloseCause, Counters, Event, Gauge, Latency, Summary};
+use crate::engine::error::Kind;
+
+/// What every name begins with.
+const PREFIX: &str = "genesis_replicator_";
+
+/// The plain counters of a pool.
+const COUNTED: [(&str, Event, &str); 9] = [
+    ("pool_acquisitions_total", Event::Acquisition, "Connections given to callers."),
+    ("pool_waits_total", Event::Wait, "Connections for which the caller had to wait."),
+    ("pool_timeouts_total", Event::Timeout, "Callers that waited for a connection in vain."),
+    (
+        "pool_cancellations_total",
+        Event::Cancellation,
+        "Callers cancelled while they waited for a connection.",
+    ),
+    ("pool_rejections_total", Event::Rejection, "Callers turned away at once."),
+    ("pool_connections_opened_total", Event::Opened, "Connections opened."),
+    ("pool_connect_failures_total", Event::ConnectFailure, "Connections that could not be opened."),
+    ("pool_requests_total", Event::Request, "Requests made."),
+    ("pool_retries_total", Event::Retry, "Requests tried once more."),
+];
+
+const GAUGES: [(&str, Gauge, &str); 2] = [
+    ("pool_in_flight_requests", Gauge::InFlight, "Requests sent and not yet answered."),
+    ("pool_waiting_requests", Gauge::Waiting, "Callers waiting for a connection."),
+];
+
+const LATENCIES: [(&str, Latency, &str); 2] = [
+    ("pool_wait_seconds", Latency::Wait, "Time that a caller had to wait for its connection."),
+    ("pool_request_seconds", Latency::Request, "Time from a request to its answer."),
+];
+
+/// The labels of one sample.
+type Labels<'a> = [(&'a str, &'a str)];
+
+/// The whole page.
+pub(super) fn page(report: &Report) -> String {
+    let mut page = Page::default();
+    operations(&mut page, report);
+    process(&mut page, report);
+    managers(&mut page, report);
+    chains(&mut page, report);
+    page.0
+}
+
+fn operations(page: &mut Page, report: &Report) {
+    page.family("duration_seconds", "summary", "Durations recorded, of all operations.");
+    page.summary("duration_seconds", &[], &report.durations);
+    page.family("operation_duration_seconds", "summary", "Durations recorded, by operation.");
+    for operation in &report.operations {
+        page.summary("operation_duration_seconds", &[("operation", &operation.name)], &operation.durations);
+    }
+    page.family("errors_total", "counter", "Errors recorded, by class.");
+    for (class, count) in &report.errors_by_class {
+        page.sample("errors_total", &[("class", class)], count);
+    }
+    page.family("operation_errors_total", "counter", "Errors recorded, by operation.");
+    for operation in &report.operations {
+        page.sample("operation_errors_total", &[("operation", &operation.name)], operation.errors);
+    }
+    page.family("error_ratio", "gauge", "Errors divided by operations in the last minute.");
+    page.sample("error_ratio", &[], report.error_rate);
+}
+
+fn process(page: &mut Page, report: &Report) {
+    let process = report.process;
+    if let Some(bytes) = process.resident_memory_bytes {
+        page.family("process_resident_memory_bytes", "gauge", "Memory of this process that is in RAM.");
+        page.sample("process_resident_memory_bytes", &[], bytes);
+    }
+    if let Some(count) = process.open_descriptors {
+        page.family("process_open_descriptors", "gauge", "Open descriptors of this process.");
+        page.sample("process_open_descriptors", &[], count);
+    }
+}
+
+fn managers(page: &mut Page, report: &Report) {
+    page.family("max_connections", "gauge", "Connections that the manager may hold open.");
+    for (manager, pools) in &report.pools {
+        page.sample("max_connections", &[("manager", manager)], pools.max_connections);
+    }
+    page.family("pool_utilization_ratio", "gauge", "Active connections divided by max_connections.");
+    for (manager, pools) in &report.pools {
+        page.sample("pool_utilization_ratio", &[("manager", manager)], pools.utilization() / 100.0);
+    }
+}
+
+fn chains(page: &mut Page, report: &Report) {
+    page.family("pool_connections", "gauge", "Connections by what they do.");
+    each_chain(report, |labels, counters| {
+        let levels = counters.levels().snapshot();
+        let states = [("active", levels.active), ("idle", levels.idle), ("connecting", levels.connecting)];
+        for (state, count) in states {
+            page.sample("pool_connections", &with(labels, ("state", state)), count);
+        }
+    });
+    for (name, gauge, help) in GAUGES {
+        page.family(name, "gauge", help);
+        each_chain(report, |labels, counters| page.sample(name, labels, counters.gauge(gauge)));
+    }
+    for (name, event, help) in COUNTED {
+        page.family(name, "counter", help);
+        each_chain(report, |labels, counters| page.sample(name, labels, counters.counted(event)));
+    }
+    page.family("pool_connections_closed_total", "counter", "Connections closed, by cause.");
+    each_chain(report, |labels, counters| {
+        for cause in CloseCause::ALL {
+            let count = counters.counted(Event::Closed(cause));
+            page.sample("pool_connections_closed_total", &with(labels, ("cause", cause.name())), count);
+        }
+    });
+    page.family("pool_errors_total", "counter", "Calls that failed, by error code.");
+    each_chain(report, |labels, counters| {
+        for kind in Kind::ALL {
+            let count = counters.counted(Event::Error(kind));
+            if count > 0 {
+                page.sample("pool_errors_total", &with(labels, ("code", kind.code())), count);
+            }
+        }
+    });
+    for (name, latency, help) in LATENCIES {
+        page.family(name, "summary", help);
+        each_chain(report, |labels, counters| page.summary(name, labels, &counters.latency(latency)));
+    }
+}
+
+fn each_chain(report: &Report, mut show: impl FnMut(&Labels, &Counters)) {
+    for (manager, pools) in &report.pools {
+        for (chain, counters) in &pools.chains {
+            show(&[("manager", manager), ("chain", chain)], counters);
+        }
+    }
+}
+
+fn with<'a>(labels: &Labels<'a>, more: (&'a str, &'a str)) -> Vec<(&'a str, &'a str)> {
+    labels.iter().copied().chain([more]).collect()
+}
+
+/// The page so far. Writing to a string cannot fail, which is why the results of `write!` are let go.
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        writeln!(self.0, "# HELP {PREFIX}{name} {help}\n# TYPE {PREFIX}{name} {kind}").ok();
+    }
+
+    fn sample(&mut self, name: &str, labels: &Labels, value: impl Display) {
+        write!(self.0, "{PREFIX}{name}").ok();
+        for (index, (label, text)) in labels.iter().enumerate() {
+            let before = if index == 0 { '{' } else { ',' };
+            write!(self.0, "{before}{label}=\"{}\"", escaped(text)).ok();
+        }
+        let after = if labels.is_empty() { "" } else { "}" };
+        writeln!(self.0, "{after} {value}").ok();
+    }
+
+    /// Quantiles of nothing are left out.
+    fn summary(&mut self, name: &str, labels: &Labels, summary: &Summary) {
+        if summary.count > 0 {
+            for (quantile, value) in [("0.5", summary.p50), ("0.9", summary.p90), ("0.99", summary.p99)] {
+                self.sample(name, &with(labels, ("quantile", quantile)), value);
+            }
+        }
+        self.sample(&format!("{name}_sum"), labels, summary.sum);
+        self.sample(&format!("{name}_count"), labels, summary.count);
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('\\', r"\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+#[path = "prometheus_tests.rs"]
+mod tests;

@@ -1,0 +1,225 @@
+//! A connection in a caller's hands: its calls, and giving it back.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::lease::Lease;
+use super::pool::{Pool, lost};
+use crate::engine::deadline::{Call, Timeout};
+use crate::engine::error::{Error, Kind, Phase, Result};
+use crate::engine::exchange;
+use crate::engine::jsonrpc::Request;
+use crate::engine::metrics::{CloseCause, Event, Gauge, Latency};
+use crate::engine::transport::{SendError, State, Transport};
+
+/// A leased connection.
+#[derive(Clone)]
+pub struct Connection(Arc<Inner>);
+
+struct Inner {
+    id: Arc<str>,
+    place: Arc<str>,
+    holder: u64,
+    pool: Pool,
+    lease: Mutex<Option<Lease>>,
+    /// Held while a lost socket is replaced, so that it is replaced once.
+    mending: tokio::sync::Mutex<()>,
+    in_flight: AtomicUsize,
+    closed: watch::Sender<bool>,
+}
+
+impl Connection {
+    /// Put `lease` into the hands of whoever asked at `place`, a file and line.
+    ///
+    /// # Errors
+    /// `PoolClosed` if the lease has no connection any more.
+    pub fn new(pool: &Pool, lease: Lease, place: Arc<str>) -> Result<Self> {
+        let id = lease.id().ok_or_else(closed)?;
+        let holder = pool.home().holders.enter(Arc::clone(&place));
+        Ok(Self(Arc::new(Inner {
+            id,
+            place,
+            holder,
+            pool: pool.clone(),
+            lease: Mutex::new(Some(lease)),
+            mending: tokio::sync::Mutex::default(),
+            in_flight: AtomicUsize::new(0),
+            closed: watch::Sender::new(false),
+        })))
+    }
+
+    /// Its unique name.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// Where it was acquired.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.0.place
+    }
+
+    /// The user's label of the chain.
+    #[must_use]
+    pub fn chain_id(&self) -> Option<&str> {
+        self.0.pool.label().map(AsRef::as_ref)
+    }
+
+    /// Where it leads: scheme, host and port.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        self.0.pool.target().to_string()
+    }
+
+    /// Whether it was given back.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        *self.0.closed.borrow()
+    }
+
+    /// Make one call on it. The result is JSON text.
+    ///
+    /// # Errors
+    /// Whatever the call meets, `ConnectionClosed` once it was given back.
+    pub async fn request(&self, request: &Request, timeout: Timeout) -> Result<Bytes> {
+        let id = self.0.pool.next_id(1);
+        let target = self.0.pool.target();
+        self.call(timeout, async |transport, call| exchange::one(transport, target, id, request, call).await).await
+    }
+
+    /// Make several calls in one HTTP request; the results are in the order of the calls.
+    ///
+    /// # Errors
+    /// As `request`, for the batch as a whole.
+    pub async fn batch(&self, requests: &[Request], timeout: Timeout) -> Result<Vec<Result<Bytes>>> {
+        if requests.is_empty() {
+            return Ok(Vec::new());
+        }
+        let id = self.0.pool.next_id(requests.len());
+        let target = self.0.pool.target();
+        let results = self
+            .call(timeout, async |transport, call| exchange::batch(transport, target, id, requests, call).await)
+            .await?;
+        Ok(results.into_iter().map(|result| result.map_err(|error| self.0.pool.mark(error))).collect())
+    }
+
+    async fn call<T>(
+        &self,
+        timeout: Timeout,
+        exchange: impl AsyncFn(&dyn Transport, &Call) -> std::result::Result<T, SendError>,
+    ) -> Result<T> {
+        let pool = &self.0.pool;
+        let call = Call::new(timeout.or(pool.settings().request_timeout));
+        let _in_flight = InFlight::new(&self.0);
+        let mut closing = self.0.closed.subscribe();
+        pool.scopes().count(Event::Request);
+        let work = async {
+            tokio::select! {
+                biased;
+                _ = closing.wait_for(|closed| *closed) => Err(closed()),
+                result = self.send(&call, exchange) => result,
+            }
+        };
+        let result = call.bound(work, |call| pool.timed_out(call)).await;
+        pool.scopes().observe(Latency::Request, call.elapsed());
+        result.map_err(|error| {
+            pool.scopes().count(Event::Error(error.kind()));
+            pool.mark(error)
+        })
+    }
+
+    async fn send<T>(
+        &self,
+        call: &Call,
+        exchange: impl AsyncFn(&dyn Transport, &Call) -> std::result::Result<T, SendError>,
+    ) -> Result<T> {
+        let mut mended = false;
+        loop {
+            let transport = self.transport()?;
+            if transport.state() == State::Open {
+                match exchange(&*transport, call).await {
+                    Ok(result) => return Ok(result),
+                    Err(SendError::Failed(error)) => return Err(error),
+                    Err(SendError::NotSent) => {}
+                }
+            }
+            if mended {
+                return Err(lost());
+            }
+            mended = true;
+            call.enter(Phase::Connect);
+            self.mend(&transport).await?;
+        }
+    }
+
+    /// Replace the socket that `old` was, unless somebody has done so.
+    async fn mend(&self, old: &Arc<dyn Transport>) -> Result<()> {
+        let _mending = self.0.mending.lock().await;
+        if !Arc::ptr_eq(old, &self.transport()?) {
+            return Ok(());
+        }
+        let redial = self.0.lock().as_ref().ok_or_else(closed)?.redial()?;
+        let transport = redial.await?;
+        // Closed in the meantime: the new socket ends with this call.
+        self.0.lock().as_mut().ok_or_else(closed)?.replace(transport);
+        Ok(())
+    }
+
+    fn transport(&self) -> Result<Arc<dyn Transport>> {
+        self.0.lock().as_ref().ok_or_else(closed)?.transport()
+    }
+
+    /// Give it back. Calls in flight fail, and then its socket is closed instead. The second time does nothing.
+    pub fn close(&self) {
+        self.0.close();
+    }
+}
+
+impl Inner {
+    fn close(&self) {
+        if self.closed.send_replace(true) {
+            return;
+        }
+        self.pool.home().holders.leave(self.holder);
+        let lease = self.lock().take();
+        if let Some(lease) = lease.filter(|_| self.in_flight.load(Ordering::Acquire) > 0) {
+            lease.discard(CloseCause::Requested);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Lease>> {
+        self.lease.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+struct InFlight<'a> {
+    inner: &'a Inner,
+    _gauge: crate::engine::metrics::Held,
+}
+
+impl<'a> InFlight<'a> {
+    fn new(inner: &'a Inner) -> Self {
+        inner.in_flight.fetch_add(1, Ordering::AcqRel);
+        Self { inner, _gauge: inner.pool.scopes().hold(Gauge::InFlight) }
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.inner.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+fn closed() -> Error {
+    Error::new(Kind::ConnectionClosed, "the connection was closed and cannot be used any more")
+}

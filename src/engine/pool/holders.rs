@@ -1,0 +1,67 @@
+//! Who holds which connection and since when: for the message of a timeout, and to find what was never given back.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The leases that callers hold themselves; a request's own lease is not among them.
+#[derive(Default)]
+pub(super) struct Holders(Mutex<Held>);
+
+#[derive(Default)]
+struct Held {
+    next: u64,
+    by_number: HashMap<u64, Holder>,
+}
+
+struct Holder {
+    since: Instant,
+    place: Arc<str>,
+    told: bool,
+}
+
+impl Holders {
+    /// Somebody at `place` holds a connection from now on. The number that comes back ends it.
+    pub(super) fn enter(&self, place: Arc<str>) -> u64 {
+        let mut held = self.lock();
+        held.next += 1;
+        let number = held.next;
+        held.by_number.insert(number, Holder { since: Instant::now(), place, told: false });
+        number
+    }
+
+    pub(super) fn leave(&self, number: u64) {
+        self.lock().by_number.remove(&number);
+    }
+
+    /// How long the longest holder has had its connection, and where it took it.
+    pub(super) fn longest(&self) -> Option<(Duration, Arc<str>)> {
+        let held = self.lock();
+        let longest = held.by_number.values().min_by_key(|holder| holder.since)?;
+        Some((longest.since.elapsed(), Arc::clone(&longest.place)))
+    }
+
+    /// Those that have held one longer than `threshold`, each told once.
+    pub(super) fn overdue(&self, threshold: Duration) -> Vec<(Duration, Arc<str>)> {
+        let mut held = self.lock();
+        let late = held.by_number.values_mut().filter(|h| !h.told && h.since.elapsed() >= threshold);
+        late.map(|holder| {
+            holder.told = true;
+            (holder.since.elapsed(), Arc::clone(&holder.place))
+        })
+        .collect()
+    }
+
+    /// When the next holder will be overdue.
+    pub(super) fn next_overdue(&self, threshold: Duration) -> Option<Instant> {
+        let held = self.lock();
+        let since = held.by_number.values().filter(|holder| !holder.told).map(|holder| holder.since).min()?;
+        since.checked_add(threshold)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

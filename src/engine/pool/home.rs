@@ -1,0 +1,189 @@
+//! What all parts of one pool share: how to dial, the gate, the counters, the log and the settings.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use deadpool::managed::{Pool as Store, WeakPool};
+use tokio::task::AbortHandle;
+
+use super::gate::{Gate, PoolId, Room};
+use super::holders::Holders;
+use super::store::{Conn, Opener};
+use crate::engine::error::Error;
+use crate::engine::log::{Area, Level, Log};
+use crate::engine::metrics::{CloseCause, Scopes};
+use crate::engine::transport::{Dialer, Transport};
+
+/// How a pool behaves. Times are durations; `None` is for ever.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// How long to wait for a connection.
+    pub acquire_timeout: Option<Duration>,
+    /// How long a request may take, waiting included.
+    pub request_timeout: Option<Duration>,
+    /// How many connections to keep open without need.
+    pub min_connections: usize,
+    /// How many callers may wait.
+    pub max_waiting: Option<usize>,
+    /// How long a connection lives; each a little less, by chance, so that they do not all end at once.
+    pub max_lifetime: Option<Duration>,
+    /// How long a connection may lie idle. Below the 60 s after which common servers close it on their side.
+    pub idle_timeout: Option<Duration>,
+    /// How long a lease may be held before the log says so.
+    pub leak_threshold: Option<Duration>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            acquire_timeout: Some(Duration::from_secs(30)),
+            request_timeout: Some(Duration::from_secs(30)),
+            min_connections: 0,
+            max_waiting: None,
+            max_lifetime: Some(Duration::from_hours(1)),
+            idle_timeout: Some(Duration::from_secs(15)),
+            leak_threshold: Some(Duration::from_mins(1)),
+        }
+    }
+}
+
+pub(super) struct Home {
+    pub(super) label: Option<Arc<str>>,
+    pub(super) dialer: Dialer,
+    pub(super) gate: Arc<Gate>,
+    pub(super) id: PoolId,
+    pub(super) scopes: Arc<Scopes>,
+    pub(super) log: Log,
+    pub(super) settings: Settings,
+    pub(super) holders: Holders,
+    /// Where the idle connections are. Set once, when the pool is made.
+    pub(super) store: OnceLock<WeakPool<Opener>>,
+    /// Connections of an earlier epoch are closed instead of kept: this is how a pool is drained.
+    epoch: AtomicU64,
+    next_connection: AtomicU64,
+    /// The open connections, so that they can be cut.
+    live: Mutex<HashMap<u64, Weak<dyn Transport>>>,
+    /// Dials whose caller went away: they go on for the next one, unless their room is needed.
+    orphans: Mutex<Vec<AbortHandle>>,
+}
+
+impl Home {
+    pub(super) fn new(
+        label: Option<Arc<str>>,
+        dialer: Dialer,
+        gate: Arc<Gate>,
+        scopes: Scopes,
+        log: Log,
+        settings: Settings,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|this: &Weak<Self>| {
+            let id = gate.admit_pool(Weak::clone(this) as Weak<dyn Room>);
+            Self {
+                label,
+                dialer,
+                gate,
+                id,
+                scopes: Arc::new(scopes),
+                log,
+                settings,
+                holders: Holders::default(),
+                store: OnceLock::new(),
+                epoch: AtomicU64::new(0),
+                next_connection: AtomicU64::new(1),
+                live: Mutex::default(),
+                orphans: Mutex::default(),
+            }
+        })
+    }
+
+    /// What people read in a message: the label if there is one, and where it leads.
+    pub(super) fn name(&self) -> String {
+        match &self.label {
+            Some(label) => format!("'{label}' ({})", self.dialer.route().target),
+            None => self.dialer.route().target.to_string(),
+        }
+    }
+
+    pub(super) fn debug(&self, message: impl FnOnce() -> String) {
+        self.log.write(Level::Debug, Area::Pool, message);
+    }
+
+    pub(super) fn next_connection(&self) -> u64 {
+        self.next_connection.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn next_epoch(&self) {
+        self.epoch.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn enlist(&self, number: u64, transport: &Arc<dyn Transport>) {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.insert(number, Arc::downgrade(transport));
+    }
+
+    pub(super) fn strike(&self, number: u64) {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+    }
+
+    /// Cut every connection, whatever it carries.
+    pub(super) fn cut_all(&self) {
+        let live = std::mem::take(&mut *self.live.lock().unwrap_or_else(PoisonError::into_inner));
+        for transport in live.values().filter_map(Weak::upgrade) {
+            transport.cut();
+        }
+        for dial in self.orphans.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            dial.abort();
+        }
+    }
+
+    /// A dial lost its caller.
+    pub(super) fn adopt(&self, dial: AbortHandle) {
+        let mut orphans = self.orphans.lock().unwrap_or_else(PoisonError::into_inner);
+        orphans.retain(|dial| !dial.is_finished());
+        orphans.push(dial);
+    }
+
+    /// Close idle connections for which `keep` is false, at most `most` of them.
+    pub(super) fn close_idle(&self, cause: CloseCause, most: usize, keep: impl Fn(&Conn) -> bool) -> usize {
+        let Some(store) = self.store.get().and_then(WeakPool::upgrade) else { return 0 };
+        close_idle(&store, cause, most, keep)
+    }
+
+    /// The error of a call to this pool, with the chain that it belongs to.
+    pub(super) fn mark(&self, error: Error) -> Error {
+        error.of_chain(self.label.as_ref())
+    }
+}
+
+fn close_idle(store: &Store<Opener>, cause: CloseCause, most: usize, keep: impl Fn(&Conn) -> bool) -> usize {
+    let mut closed = 0;
+    let outcome = store.retain(|conn, _| {
+        let stays = closed == most || keep(conn);
+        closed += usize::from(!stays);
+        stays
+    });
+    // Dropped here, after the store's lock is free again.
+    for mut conn in outcome.removed {
+        conn.set_cause(cause);
+    }
+    closed
+}
+
+impl Room for Home {
+    fn make_room(&self) -> bool {
+        if self.close_idle(CloseCause::Evicted, 1, |_| false) > 0 {
+            return true;
+        }
+        let orphan = self.orphans.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        orphan.is_some_and(|dial| {
+            dial.abort();
+            !dial.is_finished()
+        })
+    }
+}

@@ -1,0 +1,117 @@
+//! The right to use one connection alone. Dropped, the connection goes back and then its ticket.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use deadpool::managed::{Object, PoolError};
+use tokio::task::JoinHandle;
+
+use super::gate::{Ticket, closed};
+use super::pool::Pool;
+use super::store::{Conn, Opener};
+use crate::engine::deadline::Call;
+use crate::engine::error::{Error, Kind, Phase, Result};
+use crate::engine::metrics::{CloseCause, Level};
+use crate::engine::transport::Transport;
+
+/// A connection that nobody else uses.
+pub struct Lease {
+    /// Given back before the ticket, so that whoever gets the ticket finds the connection.
+    object: Option<Object<Opener>>,
+    ticket: Option<Ticket>,
+    pool: Pool,
+}
+
+impl Lease {
+    /// A connection for `ticket`: an idle one at once, or a new one that is opened in a task of its own. That task
+    /// outlives a caller that goes away; what it opens serves the next one.
+    pub(super) async fn take(pool: &Pool, ticket: Ticket, call: &Call) -> Result<Self> {
+        let opening = Self::open(pool.clone(), ticket);
+        let mut opening: Pin<Box<dyn Future<Output = Result<Self>> + Send>> = Box::pin(opening);
+        // An idle connection is ready at the first look, and then no task is needed.
+        if let Poll::Ready(lease) = opening.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return lease;
+        }
+        call.enter(Phase::Connect);
+        let mut dial = Dial { task: Some(tokio::spawn(opening)), pool };
+        let Some(task) = dial.task.as_mut() else { return Err(closed()) };
+        let lease = task.await;
+        dial.task = None;
+        lease.unwrap_or_else(|_| Err(pool.mark(Error::new(Kind::ChainConnection, "the dial was given up"))))
+    }
+
+    async fn open(pool: Pool, ticket: Ticket) -> Result<Self> {
+        let mut object = pool.store().get().await.map_err(|error| match error {
+            PoolError::Backend(error) => error,
+            _ => pool.mark(closed()),
+        })?;
+        object.shift(Level::Active);
+        pool.debug(|| format!("connection {} acquired", object.id()));
+        Ok(Self { object: Some(object), ticket: Some(ticket), pool })
+    }
+
+    pub(super) fn conn(&self) -> Option<&Conn> {
+        self.object.as_deref()
+    }
+
+    /// Its unique name.
+    #[must_use]
+    pub fn id(&self) -> Option<Arc<str>> {
+        self.conn().map(|conn| Arc::clone(conn.id()))
+    }
+
+    /// What carries requests. A request takes this, never the lease.
+    pub(super) fn transport(&self) -> Result<Arc<dyn Transport>> {
+        self.conn().map(|conn| Arc::clone(conn.transport())).ok_or_else(closed)
+    }
+
+    /// Dial a new socket for the place of one that is gone.
+    pub(super) fn redial(&self) -> Result<impl Future<Output = Result<Arc<dyn Transport>>> + Send + 'static> {
+        self.conn().map(Conn::redial).ok_or_else(closed)
+    }
+
+    /// Use the new socket from now on.
+    pub(super) fn replace(&mut self, transport: Arc<dyn Transport>) {
+        if let Some(conn) = self.object.as_mut() {
+            conn.replace(transport);
+        }
+    }
+
+    /// Close the socket instead of giving it back.
+    pub(super) fn discard(mut self, cause: CloseCause) {
+        if let Some(object) = self.object.take() {
+            Object::take(object).set_cause(cause);
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(mut object) = self.object.take() {
+            if let Some(cause) = self.pool.reason_to_discard(&object) {
+                Object::take(object).set_cause(cause);
+            } else {
+                self.pool.debug(|| format!("connection {} returned", object.id()));
+                object.shift(Level::Idle);
+                drop(object);
+                self.pool.upkeep();
+            }
+        }
+        drop(self.ticket.take());
+    }
+}
+
+/// A dial that a caller waits for. If the caller goes first, the dial is left to the pool.
+struct Dial<'a> {
+    task: Option<JoinHandle<Result<Lease>>>,
+    pool: &'a Pool,
+}
+
+impl Drop for Dial<'_> {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.take() {
+            self.pool.adopt(task.abort_handle());
+        }
+    }
+}

@@ -1,0 +1,451 @@
+//! The pool: leases for callers, calls for everybody else.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use deadpool::managed::{Pool as Store, QueueMode};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::gate::{Gate, Ticket, closed};
+use super::home::{Home, Settings};
+use super::lease::Lease;
+use super::sharing::{Sharing, Stream};
+use super::store::{Conn, Opener};
+use crate::engine::deadline::{Call, Timeout};
+use crate::engine::error::{Error, Kind, Phase, Result};
+use crate::engine::exchange;
+use crate::engine::jsonrpc::Request;
+use crate::engine::log::Log;
+use crate::engine::metrics::{CloseCause, Event, Gauge, Latency, Scopes};
+use crate::engine::target::Target;
+use crate::engine::transport::{Dialer, SendError, Transport};
+
+/// How often a request is tried again because its connection had gone before anything was sent.
+const RESENDS: usize = 3;
+
+/// What a pool is made of.
+pub struct Parts {
+    /// The user's label of the chain.
+    pub label: Option<Arc<str>>,
+    /// Opens the connections.
+    pub dialer: Dialer,
+    /// The bound, perhaps shared with other pools.
+    pub gate: Arc<Gate>,
+    /// What is counted.
+    pub scopes: Scopes,
+    /// Where it is told.
+    pub log: Log,
+    /// How it behaves.
+    pub settings: Settings,
+}
+
+/// Connections to one endpoint.
+#[derive(Clone)]
+pub struct Pool(Arc<Inner>);
+
+struct Inner {
+    home: Arc<Home>,
+    store: Store<Opener>,
+    sharing: Sharing,
+    /// Whether the endpoint's connections carry many requests at a time, as far as is known.
+    multiplexed: AtomicBool,
+    closed: AtomicBool,
+    kept_up: AtomicBool,
+    next_id: AtomicU64,
+}
+
+/// What carries one request.
+enum Carrier {
+    Alone(Lease),
+    Shared(Stream),
+}
+
+impl Pool {
+    /// A pool; nothing is opened before it is needed.
+    ///
+    /// # Errors
+    /// None in practice; `Configuration` if the store cannot be made.
+    pub fn new(parts: Parts) -> Result<Self> {
+        let Parts { label, dialer, gate, scopes, log, settings } = parts;
+        // The gate bounds the leases, so the store never has to: its own limit is out of the way.
+        let most = gate.limit().saturating_mul(2).max(64);
+        let home = Home::new(label, dialer, gate, scopes, log, settings);
+        let store = Store::builder(Opener(Arc::clone(&home)))
+            .max_size(most)
+            .queue_mode(QueueMode::Lifo)
+            .build()
+            .map_err(|error| Error::argument("max_connections", error))?;
+        let _ = home.store.set(store.weak());
+        Ok(Self(Arc::new(Inner {
+            home,
+            store,
+            sharing: Sharing::default(),
+            multiplexed: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            kept_up: AtomicBool::new(false),
+            next_id: AtomicU64::new(1),
+        })))
+    }
+
+    /// Make one call on a connection of this pool. The result is JSON text.
+    ///
+    /// # Errors
+    /// Whatever the call meets: no connection in time, a lost one, the deadline, the node's own error.
+    pub async fn request(&self, request: &Request, timeout: Timeout) -> Result<Bytes> {
+        let call = Call::new(timeout.or(self.settings().request_timeout));
+        self.request_within(request, timeout, &call).await
+    }
+
+    /// The same within a call that has begun already.
+    pub(in crate::engine) async fn request_within(
+        &self,
+        request: &Request,
+        timeout: Timeout,
+        call: &Call,
+    ) -> Result<Bytes> {
+        self.scopes().count(Event::Request);
+        let result = call.bound(self.carry(request, timeout, call), |call| self.timed_out(call)).await;
+        self.scopes().observe(Latency::Request, call.elapsed());
+        self.counted(result)
+    }
+
+    async fn carry(&self, request: &Request, timeout: Timeout, call: &Call) -> Result<Bytes> {
+        let mut resends = 0;
+        loop {
+            let carrier = self.within_acquire_timeout(timeout, call, self.carrier(call)).await?;
+            let transport = match &carrier {
+                Carrier::Alone(lease) => lease.transport()?,
+                Carrier::Shared(stream) => Arc::clone(stream.transport()),
+            };
+            let sent = {
+                let _in_flight = self.scopes().hold(Gauge::InFlight);
+                exchange::one(&*transport, self.target(), self.next_id(1), request, call).await
+            };
+            match sent {
+                Ok(result) => return Ok(result),
+                Err(SendError::Failed(error)) => return Err(self.mark(error)),
+                Err(SendError::NotSent) if resends < RESENDS => {
+                    resends += 1;
+                    self.scopes().count(Event::Retry);
+                }
+                Err(SendError::NotSent) => return Err(self.mark(lost())),
+            }
+        }
+    }
+
+    async fn carrier(&self, call: &Call) -> Result<Carrier> {
+        call.enter(Phase::Queue);
+        if !self.0.multiplexed.load(Ordering::Relaxed) {
+            let lease = self.lease_within(call).await?;
+            let transport = lease.transport()?;
+            if transport.streams() == 1 {
+                return Ok(Carrier::Alone(lease));
+            }
+            self.0.multiplexed.store(true, Ordering::Relaxed);
+            self.sharing().publish(self, lease, transport);
+        }
+        if !self.owes_another() {
+            if let Some(stream) = self.sharing().join(self) {
+                return Ok(Carrier::Shared(stream));
+            }
+        }
+        self.stream_in_line(call).await
+    }
+
+    /// Wait for a place on a shared connection, leasing another one meanwhile.
+    async fn stream_in_line(&self, call: &Call) -> Result<Carrier> {
+        let mut place = self.sharing().wait();
+        loop {
+            tokio::select! {
+                biased;
+                stream = &mut place => return stream.map(Carrier::Shared).map_err(|_| self.mark(closed())),
+                lease = self.lease_in_turn(call) => {
+                    let lease = lease?;
+                    let transport = lease.transport()?;
+                    if transport.streams() == 1 {
+                        self.0.multiplexed.store(false, Ordering::Relaxed);
+                        return Ok(Carrier::Alone(lease));
+                    }
+                    self.sharing().publish(self, lease, transport);
+                }
+            }
+        }
+    }
+
+    async fn lease_in_turn(&self, call: &Call) -> Result<Lease> {
+        let _turn = self.sharing().turn.lock().await;
+        self.lease_within(call).await
+    }
+
+    /// Take a connection for oneself.
+    ///
+    /// # Errors
+    /// `PoolTimeout`, `TooManyWaiters`, `PoolClosed`, or what dialling failed with.
+    pub async fn lease(&self, timeout: Timeout) -> Result<Lease> {
+        let call = Call::new(timeout.or(self.settings().acquire_timeout));
+        let result = call.bound(self.lease_within(&call), |call| self.timed_out(call)).await;
+        self.counted(result)
+    }
+
+    pub(super) async fn lease_within(&self, call: &Call) -> Result<Lease> {
+        let ticket = self.ticket(call).await?;
+        let lease = Lease::take(self, ticket, call).await?;
+        self.scopes().count(Event::Acquisition);
+        self.upkeep();
+        Ok(lease)
+    }
+
+    async fn ticket(&self, call: &Call) -> Result<Ticket> {
+        if self.0.closed.load(Ordering::Acquire) {
+            return Err(self.mark(closed()));
+        }
+        call.enter(Phase::Queue);
+        let home = &self.0.home;
+        if let Some(ticket) = home.gate.try_ticket(home.id).map_err(|error| self.mark(error))? {
+            return Ok(ticket);
+        }
+        let waiting = Waiting::new(self, call);
+        let ticket = home.gate.ticket(home.id, self.settings().max_waiting).await;
+        waiting.end(&ticket);
+        ticket.map_err(|error| self.mark(error))
+    }
+
+    /// A call with a timeout of its own is bounded by that alone; any other waits for a connection no longer than
+    /// `acquire_timeout`.
+    async fn within_acquire_timeout<T>(
+        &self,
+        timeout: Timeout,
+        call: &Call,
+        acquire: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let limit = match timeout {
+            Timeout::Of(_) => None,
+            Timeout::Default => self.settings().acquire_timeout,
+        };
+        match limit.filter(|limit| call.remaining().is_none_or(|rest| *limit < rest)) {
+            None => acquire.await,
+            Some(limit) => match tokio::time::timeout(limit, acquire).await {
+                Ok(result) => result,
+                Err(_) => Err(self.timed_out(call)),
+            },
+        }
+    }
+
+    /// The error of a call whose time ran out: where it waited for a connection, it says who has them.
+    pub(super) fn timed_out(&self, call: &Call) -> Error {
+        let mut error = call.timed_out(&self.0.home.name());
+        if error.kind() == Kind::PoolTimeout {
+            self.scopes().count(Event::Timeout);
+            let facts = error.facts().clone();
+            error = Error::new(Kind::PoolTimeout, self.exhausted(call)).with(|all| *all = facts);
+        }
+        self.mark(error)
+    }
+
+    fn exhausted(&self, call: &Call) -> String {
+        let home = &self.0.home;
+        let levels = self.scopes().own().levels().snapshot();
+        let mut text = format!(
+            "pool {} exhausted: waited {:.2} s (max {}, in use {}, connecting {}, waiting {}",
+            home.name(),
+            call.elapsed().as_secs_f64(),
+            home.gate.limit(),
+            home.gate.used(),
+            levels.connecting,
+            home.gate.waiting(home.id),
+        );
+        if let Some((held, place)) = home.holders.longest() {
+            text.push_str(&format!("; longest holder {:.1} s at {place}", held.as_secs_f64()));
+        }
+        text.push(')');
+        text
+    }
+
+    fn counted<T>(&self, result: Result<T>) -> Result<T> {
+        if let Err(error) = &result {
+            self.scopes().count(Event::Error(error.kind()));
+        }
+        result
+    }
+
+    /// Close everything now: idle connections, and the others as they come back.
+    pub fn dismiss(&self) {
+        self.0.closed.store(true, Ordering::Release);
+        let home = &self.0.home;
+        home.gate.dismiss_pool(home.id);
+        home.close_idle(CloseCause::Shutdown, usize::MAX, |_| false);
+    }
+
+    /// Cut what is still in use.
+    pub fn cut_all(&self) {
+        self.0.home.cut_all();
+    }
+
+    /// Close the pool and its gate: waiters are refused at once, leases have `timeout` to come back and are then cut.
+    pub async fn close(&self, timeout: Option<Duration>) {
+        self.0.home.gate.close();
+        self.dismiss();
+        let _ = Call::new(timeout).bound(async { Ok(self.0.home.gate.all_back().await) }, |_| closed()).await;
+        self.cut_all();
+    }
+
+    /// Replace every connection: idle ones are closed now, the others when they come back.
+    pub fn drain(&self) {
+        self.0.home.next_epoch();
+        self.0.home.close_idle(CloseCause::Requested, usize::MAX, |_| false);
+    }
+
+    /// Change the bound. Only for a pool with a gate of its own.
+    pub fn resize(&self, max_connections: usize) {
+        let home = &self.0.home;
+        home.gate.resize(max_connections);
+        self.0.store.resize(max_connections.saturating_mul(2).max(64));
+        let levels = self.scopes().own().levels().snapshot();
+        let excess = usize::try_from(levels.total()).unwrap_or(0).saturating_sub(max_connections);
+        home.close_idle(CloseCause::Requested, excess, |_| false);
+    }
+
+    /// Why a connection that comes back is closed, if it is.
+    pub(super) fn reason_to_discard(&self, conn: &Conn) -> Option<CloseCause> {
+        if self.is_closed() {
+            return Some(CloseCause::Shutdown);
+        }
+        let gate = &self.0.home.gate;
+        if gate.used() > gate.limit() {
+            return Some(CloseCause::Requested);
+        }
+        conn.verdict()
+    }
+
+    pub(super) fn adopt(&self, dial: AbortHandle) {
+        self.0.home.adopt(dial);
+    }
+
+    /// Start the background task that closes, warms and warns, unless it runs.
+    pub(super) fn upkeep(&self) {
+        if !self.0.kept_up.swap(true, Ordering::AcqRel) {
+            super::upkeep::start(self.clone());
+        }
+    }
+
+    pub(super) fn upkeep_ended(&self) {
+        self.0.kept_up.store(false, Ordering::Release);
+    }
+
+    pub(super) fn downgrade(&self) -> impl Fn() -> Option<Self> + Send + Sync + 'static {
+        let weak = Arc::downgrade(&self.0);
+        move || weak.upgrade().map(Self)
+    }
+
+    /// Whether it was closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.0.closed.load(Ordering::Acquire)
+    }
+
+    /// Where its connections lead.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.home().dialer.route().target
+    }
+
+    /// The user's label of the chain.
+    #[must_use]
+    pub fn label(&self) -> Option<&Arc<str>> {
+        self.home().label.as_ref()
+    }
+
+    /// How it behaves.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.home().settings
+    }
+
+    /// The most connections there may be.
+    #[must_use]
+    pub fn max_connections(&self) -> usize {
+        self.home().gate.limit()
+    }
+
+    /// What it counts.
+    #[must_use]
+    pub fn scopes(&self) -> &Arc<Scopes> {
+        &self.home().scopes
+    }
+
+    pub(super) fn home(&self) -> &Arc<Home> {
+        &self.0.home
+    }
+
+    pub(super) fn store(&self) -> &Store<Opener> {
+        &self.0.store
+    }
+
+    pub(super) fn sharing(&self) -> &Sharing {
+        &self.0.sharing
+    }
+
+    pub(super) fn owes_another(&self) -> bool {
+        self.home().gate.owes_another(self.home().id)
+    }
+
+    pub(super) fn mark(&self, error: Error) -> Error {
+        self.home().mark(error)
+    }
+
+    pub(super) fn debug(&self, message: impl FnOnce() -> String) {
+        self.home().debug(message);
+    }
+
+    /// The first of `count` request ids that nobody else has.
+    pub(super) fn next_id(&self, count: usize) -> u64 {
+        self.0.next_id.fetch_add(count as u64, Ordering::Relaxed)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.home.gate.dismiss_pool(self.home.id);
+    }
+}
+
+/// A caller in the queue: counted as cancelled if it goes before it is served and its time is not up.
+struct Waiting<'a> {
+    pool: &'a Pool,
+    call: &'a Call,
+    since: Instant,
+    ended: bool,
+    _gauge: crate::engine::metrics::Held,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(pool: &'a Pool, call: &'a Call) -> Self {
+        Self { pool, call, since: Instant::now(), ended: false, _gauge: pool.scopes().hold(Gauge::Waiting) }
+    }
+
+    fn end(mut self, ticket: &Result<Ticket>) {
+        self.ended = true;
+        if ticket.is_ok() {
+            self.pool.scopes().count(Event::Wait);
+            self.pool.scopes().observe(Latency::Wait, self.since.elapsed());
+        } else {
+            self.pool.scopes().count(Event::Rejection);
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if !self.ended && self.call.remaining() != Some(Duration::ZERO) {
+            self.pool.scopes().count(Event::Cancellation);
+        }
+    }
+}
+
+/// The error when connections go as fast as they are opened.
+pub(super) fn lost() -> Error {
+    Error::new(Kind::ConnectionClosed, "the node closed the connection before the request was sent")
+}

@@ -1,0 +1,141 @@
+//! Connections that carry many requests at a time, shared by the requests of one pool.
+//!
+//! The first request leases a connection; others join it up to its number of streams; when the last one is done the
+//! lease goes back. A freed stream goes to the request that has waited longest.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use super::lease::Lease;
+use super::pool::Pool;
+use crate::engine::transport::{State, Transport};
+
+#[derive(Default)]
+pub(super) struct Sharing {
+    state: Mutex<Shares>,
+    /// Held by the one request that leases another connection; the others wait for what comes of it.
+    pub(super) turn: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Shares {
+    next: u64,
+    shared: Vec<Shared>,
+    waiters: VecDeque<oneshot::Sender<Stream>>,
+}
+
+struct Shared {
+    key: u64,
+    lease: Lease,
+    transport: Arc<dyn Transport>,
+    load: usize,
+}
+
+impl Shared {
+    fn has_room(&self) -> bool {
+        self.load < self.transport.streams() && self.transport.state() == State::Open
+    }
+}
+
+/// A place on a shared connection.
+pub(super) struct Stream {
+    pool: Pool,
+    key: u64,
+    transport: Arc<dyn Transport>,
+}
+
+impl Stream {
+    pub(super) const fn transport(&self) -> &Arc<dyn Transport> {
+        &self.transport
+    }
+}
+
+impl Sharing {
+    /// A place on a connection that is shared already, the least busy one.
+    pub(super) fn join(&self, pool: &Pool) -> Option<Stream> {
+        let mut state = self.lock();
+        let shared = state.shared.iter_mut().filter(|shared| shared.has_room()).min_by_key(|shared| shared.load)?;
+        shared.load += 1;
+        Some(Stream { pool: pool.clone(), key: shared.key, transport: Arc::clone(&shared.transport) })
+    }
+
+    /// Wait in line for a place.
+    pub(super) fn wait(&self) -> oneshot::Receiver<Stream> {
+        let (sender, place) = oneshot::channel();
+        let mut state = self.lock();
+        if state.waiters.len() == state.waiters.capacity() {
+            // Before the line grows: those that gave up left their place behind.
+            state.waiters.retain(|waiter| !waiter.is_closed());
+        }
+        state.waiters.push_back(sender);
+        place
+    }
+
+    /// Share `lease` with whoever waits.
+    pub(super) fn publish(&self, pool: &Pool, lease: Lease, transport: Arc<dyn Transport>) {
+        let key = {
+            let mut state = self.lock();
+            state.next += 1;
+            let key = state.next;
+            // Counted once for the publisher, so that the connection is not given back while it is handed round.
+            state.shared.push(Shared { key, lease, transport: Arc::clone(&transport), load: 1 });
+            key
+        };
+        let own = Stream { pool: pool.clone(), key, transport };
+        while let Some((waiter, stream)) = self.next_served(pool, key) {
+            drop(waiter.send(stream));
+        }
+        drop(own);
+    }
+
+    /// Another waiter and its place on `key`, if there is room.
+    fn next_served(&self, pool: &Pool, key: u64) -> Option<(oneshot::Sender<Stream>, Stream)> {
+        let mut state = self.lock();
+        while state.waiters.front().is_some_and(oneshot::Sender::is_closed) {
+            state.waiters.pop_front();
+        }
+        let place = state.shared.iter().position(|shared| shared.key == key && shared.has_room())?;
+        let waiter = state.waiters.pop_front()?;
+        let shared = &mut state.shared[place];
+        shared.load += 1;
+        let stream = Stream { pool: pool.clone(), key, transport: Arc::clone(&shared.transport) };
+        Some((waiter, stream))
+    }
+
+    /// A place came free: it goes to the next in line, unless another chain has waited too long for the connection.
+    fn leave(&self, pool: &Pool, key: u64) {
+        {
+            let mut state = self.lock();
+            if let Some(shared) = state.shared.iter_mut().find(|shared| shared.key == key) {
+                shared.load -= 1;
+            }
+        }
+        let next = if pool.owes_another() { None } else { self.next_served(pool, key) };
+        match next {
+            Some((waiter, stream)) => drop(waiter.send(stream)),
+            None => self.retire(key),
+        }
+    }
+
+    /// Give a connection back that nobody uses.
+    fn retire(&self, key: u64) {
+        let retired = {
+            let mut state = self.lock();
+            let unused = state.shared.iter().position(|shared| shared.key == key && shared.load == 0);
+            unused.map(|place| state.shared.swap_remove(place))
+        };
+        drop(retired.map(|shared| shared.lease));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shares> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.pool.sharing().leave(&self.pool, self.key);
+    }
+}

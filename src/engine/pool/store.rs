@@ -1,0 +1,192 @@
+//! What deadpool keeps for us: open connections, made on demand and looked at before they are used again.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
+use tokio::time::{Instant, timeout};
+
+use super::gate::Permit;
+use super::home::Home;
+use crate::engine::error::{Error, Kind, Phase, Result};
+use crate::engine::metrics::{CloseCause, Event, Level, Member};
+use crate::engine::transport::{State, Transport};
+
+/// How long a dial may take, whatever its callers' deadlines: it goes on without them.
+const DIAL_LIMIT: Duration = Duration::from_secs(30);
+
+/// An open connection. It is counted, and holds its right to a socket, until it is dropped.
+pub struct Conn {
+    number: u64,
+    id: Arc<str>,
+    transport: Arc<dyn Transport>,
+    member: Member,
+    permit: Arc<Permit>,
+    expires: Option<Instant>,
+    idle_since: Instant,
+    epoch: u64,
+    cause: CloseCause,
+    home: Arc<Home>,
+}
+
+impl Conn {
+    pub(super) const fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    pub(super) const fn transport(&self) -> &Arc<dyn Transport> {
+        &self.transport
+    }
+
+    pub(super) const fn idle_since(&self) -> Instant {
+        self.idle_since
+    }
+
+    pub(super) const fn expires(&self) -> Option<Instant> {
+        self.expires
+    }
+
+    /// Why it must not be used again, if so.
+    pub(super) fn verdict(&self) -> Option<CloseCause> {
+        match self.transport.state() {
+            State::Open => {}
+            State::Dirty => return Some(CloseCause::Dirty),
+            State::Closed => return Some(CloseCause::Lost),
+        }
+        if self.epoch != self.home.epoch() {
+            Some(CloseCause::Requested)
+        } else if self.expires.is_some_and(|expires| expires <= Instant::now()) {
+            Some(CloseCause::Lifetime)
+        } else {
+            None
+        }
+    }
+
+    pub(super) const fn set_cause(&mut self, cause: CloseCause) {
+        self.cause = cause;
+    }
+
+    /// It begins or ends to be used.
+    pub(super) fn shift(&mut self, level: Level) {
+        self.member.shift(level);
+        if level == Level::Idle {
+            self.idle_since = Instant::now();
+        }
+    }
+
+    /// Dial a new socket for the place of one that is gone, in the same slot.
+    pub(super) fn redial(&self) -> impl Future<Output = Result<Arc<dyn Transport>>> + Send + 'static {
+        let (old, home, permit) = (Arc::clone(&self.transport), Arc::clone(&self.home), Arc::clone(&self.permit));
+        let id = Arc::clone(&self.id);
+        async move {
+            home.debug(|| format!("connection {id} lost its socket and reconnects"));
+            old.cut();
+            // One socket at a time: the old one is closed before the new one connects.
+            old.closed().await;
+            dial(&home, &permit).await
+        }
+    }
+
+    /// Use the new socket from now on, under the same id.
+    pub(super) fn replace(&mut self, transport: Arc<dyn Transport>) {
+        self.home.scopes.count(Event::Closed(CloseCause::Lost));
+        self.home.enlist(self.number, &transport);
+        self.transport = transport;
+    }
+}
+
+impl Drop for Conn {
+    fn drop(&mut self) {
+        self.home.strike(self.number);
+        self.transport.cut();
+        self.home.scopes.count(Event::Closed(self.cause));
+        self.home.debug(|| format!("connection {} closed: {}", self.id, self.cause.name()));
+    }
+}
+
+/// Opens connections for the store.
+pub struct Opener(pub(super) Arc<Home>);
+
+impl Manager for Opener {
+    type Type = Conn;
+    type Error = Error;
+
+    async fn create(&self) -> Result<Conn> {
+        let home = &self.0;
+        let permit = Arc::new(home.gate.permit().await);
+        let member = Member::new(Arc::clone(&home.scopes), Level::Connecting);
+        let number = home.next_connection();
+        let transport = dial(home, &permit).await?;
+        home.enlist(number, &transport);
+        let now = Instant::now();
+        let conn = Conn {
+            number,
+            id: id_of(home, number),
+            transport,
+            member,
+            permit,
+            expires: home.settings.max_lifetime.map(shortened).and_then(|life| now.checked_add(life)),
+            idle_since: now,
+            epoch: home.epoch(),
+            cause: CloseCause::Lost,
+            home: Arc::clone(home),
+        };
+        home.debug(|| format!("connection {} opened to {}", conn.id, home.dialer.route().target));
+        Ok(conn)
+    }
+
+    async fn recycle(&self, conn: &mut Conn, _: &Metrics) -> RecycleResult<Error> {
+        match conn.verdict() {
+            None => Ok(()),
+            Some(cause) => {
+                conn.set_cause(cause);
+                Err(RecycleError::message(cause.name()))
+            }
+        }
+    }
+}
+
+/// Open a socket that holds `permit`, and tell the pool when it closes.
+async fn dial(home: &Arc<Home>, permit: &Arc<Permit>) -> Result<Arc<dyn Transport>> {
+    let weak = Arc::downgrade(home);
+    let closed = move || {
+        if let Some(home) = weak.upgrade() {
+            home.close_idle(CloseCause::Lost, usize::MAX, |conn| conn.transport.state() == State::Open);
+        }
+    };
+    let dialled = timeout(DIAL_LIMIT, home.dialer.dial(Arc::clone(permit) as _, closed)).await;
+    let dialled = dialled.unwrap_or_else(|_| Err(dial_timeout(home)));
+    match &dialled {
+        Ok(_) => home.scopes.count(Event::Opened),
+        Err(error) => {
+            home.scopes.count(Event::ConnectFailure);
+            home.debug(|| format!("no connection to {}: {error}", home.dialer.route().target));
+        }
+    }
+    dialled.map_err(|error| home.mark(error))
+}
+
+fn dial_timeout(home: &Home) -> Error {
+    let message = format!("connecting to {} took longer than {} s", home.name(), DIAL_LIMIT.as_secs());
+    Error::new(Kind::ConnectTimeout, message).with(|facts| {
+        facts.phase = Some(Phase::Connect);
+        facts.elapsed = Some(DIAL_LIMIT);
+    })
+}
+
+fn id_of(home: &Home, number: u64) -> Arc<str> {
+    match &home.label {
+        Some(label) => format!("{label}-{}-{number}", home.id).into(),
+        None => format!("pool-{}-{number}", home.id).into(),
+    }
+}
+
+/// Up to a twentieth less, by chance, so that connections opened together do not all end together.
+fn shortened(life: Duration) -> Duration {
+    // The standard library's hasher is seeded by chance, which is all the chance that this needs.
+    #[allow(clippy::cast_precision_loss)]
+    let chance = (RandomState::new().hash_one(0_u8) >> 11) as f64 / (1_u64 << 53) as f64;
+    life.mul_f64(1.0 - chance / 20.0)
+}

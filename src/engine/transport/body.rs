@@ -1,0 +1,76 @@
+//! Reading an answer: every byte counted against the cap while it comes in.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http::header::RETRY_AFTER;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+
+use super::SendError;
+use crate::engine::classify;
+use crate::engine::error::{Error, Kind};
+
+/// What came back: the status and the body, not yet looked into.
+#[derive(Debug)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// What the server asks to wait, if it does.
+    pub retry_after: Option<Duration>,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+pub(super) async fn collect(
+    response: http::Response<Incoming>,
+    max_bytes: usize,
+) -> std::result::Result<Reply, SendError> {
+    let (head, mut body) = response.into_parts();
+    let announced = body.size_hint().lower();
+    if announced > max_bytes as u64 {
+        return Err(SendError::Failed(too_large(max_bytes)));
+    }
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| SendError::Failed(broken(&error)))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if first.len() + rest.len() + data.len() > max_bytes {
+            return Err(SendError::Failed(too_large(max_bytes)));
+        }
+        // Most answers come in one piece, and that piece is used as it is.
+        if first.is_empty() && rest.is_empty() {
+            first = data;
+            continue;
+        }
+        if rest.is_empty() {
+            rest.reserve(usize::try_from(announced).unwrap_or(0).max(first.len() * 2));
+            rest.extend_from_slice(&first);
+            first = Bytes::new();
+        }
+        rest.extend_from_slice(&data);
+    }
+    let body = if rest.is_empty() { first } else { rest.freeze() };
+    Ok(Reply { status: head.status.as_u16(), retry_after: retry_after(&head.headers), body })
+}
+
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(RETRY_AFTER)?.to_str().ok().and_then(classify::retry_after)
+}
+
+pub(super) fn too_large(max_bytes: usize) -> Error {
+    Error::new(Kind::Protocol, format!("the answer is larger than max_response_bytes ({max_bytes})"))
+}
+
+/// An exchange that broke off after it had begun.
+pub(super) fn broken(error: &hyper::Error) -> Error {
+    if error.is_parse() {
+        Error::new(Kind::Protocol, "the answer is not valid HTTP")
+    } else if error.is_body_write_aborted() || error.is_incomplete_message() || error.is_closed() {
+        Error::new(Kind::ConnectionClosed, "the node closed the connection before its answer was complete")
+    } else {
+        Error::new(Kind::ConnectionClosed, "the connection broke before the answer was complete")
+    }
+}

@@ -1,0 +1,143 @@
+//! One connection to one node: a request body goes in, an HTTP answer comes back.
+//!
+//! Only this folder opens sockets, and only it unwraps secrets.
+
+mod address;
+mod body;
+mod dial;
+mod http;
+mod proxy;
+mod socket;
+mod tls;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::deadline::Call;
+use super::error::{Error, Result};
+use super::target::{Scheme, Target};
+
+pub use address::AddressPolicy;
+pub use body::Reply;
+pub use socket::Held;
+pub use tls::{ClientCert, TlsOptions};
+
+/// A boxed future, as `dyn Transport` needs it.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Why a body could not be exchanged for a reply.
+#[derive(Debug)]
+pub enum SendError {
+    /// Nothing was sent: the connection had gone before. The body may be sent again, on another one.
+    NotSent,
+    /// It may have been sent.
+    Failed(Error),
+}
+
+/// Whether a connection can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It can carry requests.
+    Open,
+    /// A call was given up in its middle, so that an answer may still be on its way: it is closed for that.
+    Dirty,
+    /// It is closed.
+    Closed,
+}
+
+/// A connection that carries requests.
+pub trait Transport: Send + Sync {
+    /// Exchange `body` for a reply. Dropping the future gives the exchange up: HTTP/1.1 closes the connection, HTTP/2
+    /// resets the stream.
+    fn send<'a>(
+        &'a self,
+        body: Bytes,
+        call: &'a Call,
+    ) -> BoxFuture<'a, std::result::Result<Reply, SendError>>;
+
+    /// Whether it can carry another request.
+    fn state(&self) -> State;
+
+    /// Wait until its socket is closed.
+    fn closed(&self) -> BoxFuture<'_, ()>;
+
+    /// How many requests it carries at a time.
+    fn streams(&self) -> usize;
+
+    /// Close it now, with whatever it carries.
+    fn cut(&self);
+}
+
+/// How to reach an endpoint. Equal routes share connections.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Route {
+    /// Where to and with which credentials.
+    pub target: Target,
+    /// The proxy to go through, `http://…` or `socks5://…`.
+    pub proxy: Option<super::credentials::Secret>,
+    /// Whether the environment's proxy settings count.
+    pub trust_env: bool,
+    /// Who is trusted and who we are.
+    pub tls: TlsOptions,
+    /// Which addresses may be dialled.
+    pub addresses: AddressPolicy,
+    /// The longest body that is read.
+    pub max_response_bytes: usize,
+}
+
+/// Opens connections along one route.
+pub struct Dialer {
+    route: Route,
+    tls: Option<tokio_rustls::TlsConnector>,
+}
+
+impl Dialer {
+    /// A dialer for `route`.
+    ///
+    /// # Errors
+    /// `Configuration` when certificates cannot be read, or when the options exclude each other.
+    pub fn new(route: Route) -> Result<Self> {
+        if route.is_proxied() && route.addresses != AddressPolicy::Any {
+            return Err(Error::argument(
+                "address_policy",
+                "must be 'any' with a proxy: it is the proxy that dials, so the address cannot be checked",
+            ));
+        }
+        let direct_tls = route.target.scheme() == Scheme::Https && !route.is_proxied();
+        let tls = if direct_tls { Some(tls::connector(&route.tls)?) } else { None };
+        Ok(Self { route, tls })
+    }
+
+    /// The route that it dials.
+    #[must_use]
+    pub const fn route(&self) -> &Route {
+        &self.route
+    }
+
+    /// Open a connection. The socket holds `held` until it is closed; `closed` runs when it is.
+    ///
+    /// # Errors
+    /// `ChainConnection` or `Tls`, naming scheme, host and port only.
+    pub async fn dial(&self, held: Held, closed: impl FnOnce() + Send + 'static) -> Result<Arc<dyn Transport>> {
+        if self.route.is_proxied() {
+            return Ok(Arc::new(proxy::ProxyTransport::new(&self.route, held)?));
+        }
+        let stream = dial::connect(&self.route, held).await?;
+        match &self.tls {
+            None => http::over_plain(&self.route, stream, closed).await,
+            Some(connector) => {
+                let stream = tls::handshake(connector, &self.route.target, stream).await?;
+                http::over_tls(&self.route, stream, closed).await
+            }
+        }
+    }
+}
+
+impl Route {
+    fn is_proxied(&self) -> bool {
+        self.proxy.is_some() || self.trust_env
+    }
+}

@@ -1,0 +1,88 @@
+//! TLS: the platform's trust store, a private CA beside it, a client certificate. Verification cannot be turned off.
+
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls_platform_verifier::Verifier;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::socket::Socket;
+use crate::engine::credentials::Secret;
+use crate::engine::error::{Error, Kind, Result};
+use crate::engine::target::Target;
+
+/// Who is trusted besides the platform's authorities, and who we are. Both as PEM text.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TlsOptions {
+    /// Certificates of further authorities.
+    pub ca: Option<Arc<str>>,
+    /// What we show to a server that asks.
+    pub client_cert: Option<ClientCert>,
+}
+
+/// A certificate chain and its private key, as PEM text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClientCert {
+    /// The certificates, ours first.
+    pub chain: Arc<str>,
+    /// The key of the first of them.
+    pub key: Secret,
+}
+
+/// A connector with these options that offers HTTP/2 before HTTP/1.1.
+pub(super) fn connector(options: &TlsOptions) -> Result<TlsConnector> {
+    let mut config = config(options)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// A client configuration with these options that speaks TLS 1.2 and 1.3.
+pub(super) fn config(options: &TlsOptions) -> Result<ClientConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let extra = options.ca.as_deref().map_or_else(|| Ok(Vec::new()), |pem| certificates("ca", pem))?;
+    let verifier = Verifier::new_with_extra_roots(extra, Arc::clone(&provider))
+        .map_err(|_| Error::argument("ca", "the trusted certificates of this system cannot be loaded"))?;
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(|error| Error::new(Kind::Tls, error.to_string()))?
+        // What rustls calls dangerous is any verifier but its own; this one is the platform's.
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    match &options.client_cert {
+        None => Ok(builder.with_no_client_auth()),
+        Some(cert) => builder
+            .with_client_auth_cert(certificates("client_cert", &cert.chain)?, private_key(&cert.key)?)
+            .map_err(|_| Error::argument("client_cert", "the key does not fit the certificate")),
+    }
+}
+
+/// Shake hands with the server of `target`.
+pub(super) async fn handshake(
+    connector: &TlsConnector,
+    target: &Target,
+    socket: Socket,
+) -> Result<TlsStream<Socket>> {
+    let name = ServerName::try_from(target.host().to_owned())
+        .map_err(|_| Error::argument("endpoint", "the host is not a name that a certificate could be for"))?;
+    connector.connect(name, socket).await.map_err(|error| {
+        let is_tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+        let kind = if is_tls { Kind::Tls } else { Kind::ChainConnection };
+        Error::new(kind, format!("TLS handshake with {target} failed: {error}"))
+    })
+}
+
+fn certificates(argument: &'static str, pem: &str) -> Result<Vec<CertificateDer<'static>>> {
+    let found: std::result::Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    match found {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err(Error::argument(argument, "must be a file that holds certificates in PEM form")),
+    }
+}
+
+fn private_key(pem: &Secret) -> Result<PrivateKeyDer<'static>> {
+    PrivateKeyDer::from_pem_slice(pem.expose().as_bytes())
+        .map_err(|_| Error::argument("client_cert", "must hold a private key in PEM form"))
+}

@@ -1,0 +1,73 @@
+"""Fixtures: the servers, a started manager, and a logger that every test finds as it was."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from servers import anvil as anvil_server
+from servers.node import ScriptedNode
+
+if TYPE_CHECKING:
+    from genesis_replicator import ChainManager
+
+
+@pytest.fixture(scope="session")
+def anvil() -> Iterator[str]:
+    """The URL of a real node."""
+    command = anvil_server.find()
+    if command is None:
+        if os.environ.get("GENESIS_REQUIRE_ANVIL") == "1":
+            pytest.fail("GENESIS_REQUIRE_ANVIL=1, but there is no anvil; run npm ci in tests/node")
+        pytest.skip("there is no anvil; run npm ci in tests/node")
+    with anvil_server.running(command) as url:
+        yield url
+
+
+@pytest.fixture
+def new_node() -> Iterator[Callable[[], ScriptedNode]]:
+    """Makes as many scripted nodes as a test asks for."""
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(ScriptedNode())
+
+
+@pytest.fixture
+def node(new_node: Callable[[], ScriptedNode]) -> ScriptedNode:
+    """One scripted node."""
+    return new_node()
+
+
+@pytest.fixture
+def refused_port() -> int:
+    """A port that refuses connections."""
+    return anvil_server.free_port()
+
+
+@pytest.fixture
+async def manager() -> AsyncIterator[ChainManager]:
+    """A started manager with the default bound of ten connections."""
+    from genesis_replicator import ChainManager
+
+    async with ChainManager() as manager:
+        yield manager
+
+
+@pytest.fixture
+async def chain(manager: ChainManager, node: ScriptedNode) -> ChainManager:
+    """The manager, connected to the scripted node as "eth"."""
+    await manager.connect_to_chain("eth", node.url)
+    return manager
+
+
+@pytest.fixture(autouse=True)
+def _package_logger() -> Iterator[None]:
+    logger = logging.getLogger("genesis_replicator")
+    level, handlers = logger.level, list(logger.handlers)
+    yield
+    logger.setLevel(level)
+    logger.handlers[:] = handlers

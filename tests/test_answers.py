@@ -1,0 +1,159 @@
+"""What a call returns or raises for everything that a server may answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from genesis_replicator import (
+    AuthenticationError,
+    ChainManager,
+    ConnectionClosedError,
+    ConnectionPool,
+    ExecutionRevertedError,
+    HttpStatusError,
+    MethodNotSupportedError,
+    ProtocolError,
+    ProviderRateLimitError,
+    RpcError,
+)
+from servers.node import ScriptedNode
+from servers.reply import Reply
+from servers.wait import soon
+
+
+async def answer(chain: ChainManager, node: ScriptedNode, reply: Reply) -> Any:
+    """What the call gives when the node replies like this, every time."""
+    node.on("ask", reply)
+    return await soon(chain.request("eth", "ask", timeout=2.0))
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(1, answer_id=-7),
+        Reply(1, answer_id="other"),
+        Reply(1, answer_id=None),
+        Reply(1, omit_id=True),
+        Reply(body=b"[]"),
+        Reply(body=b'{"jsonrpc":"2.0"}'),
+        Reply(body=b""),
+        Reply(body=b"<html>busy</html>"),
+        Reply(raw_result="[1,"),
+        Reply(raw_result="01"),
+        Reply(raw_result="NaN"),
+        Reply(raw_result="[1,]"),
+        Reply(body=b'\xff\xfe{"id":1}'),
+    ],
+    ids=repr,
+)
+async def test_an_answer_that_is_not_valid_is_a_protocol_error(
+    reply: Reply, chain: ChainManager, node: ScriptedNode
+) -> None:
+    with pytest.raises(ProtocolError):
+        await answer(chain, node, reply)
+    assert await chain.request("eth", "echo", [1]) == [1]
+
+
+async def test_a_truncated_answer_is_an_error_and_never_a_result(
+    chain: ChainManager, node: ScriptedNode
+) -> None:
+    with pytest.raises((ProtocolError, ConnectionClosedError)):
+        await answer(chain, node, Reply("x" * 1000, truncate=True))
+
+
+async def test_an_html_page_of_a_proxy_is_an_http_status_error(
+    chain: ChainManager, node: ScriptedNode
+) -> None:
+    with pytest.raises(HttpStatusError, match="502") as caught:
+        await answer(chain, node, Reply(status=502, body=b"<html>Bad Gateway</html>"))
+    assert caught.value.status == 502
+
+
+async def test_a_json_rpc_error_in_a_404_is_kept(chain: ChainManager, node: ScriptedNode) -> None:
+    error = {"code": -32601, "message": "Method not found", "data": {"hint": [1]}}
+    with pytest.raises(MethodNotSupportedError) as caught:
+        await answer(chain, node, Reply(status=404, error=error))
+    assert (caught.value.code, caught.value.data) == (-32601, {"hint": [1]})
+    assert "Method not found" in str(caught.value)
+
+
+async def test_an_error_without_a_code_is_an_rpc_error(chain: ChainManager, node: ScriptedNode) -> None:
+    with pytest.raises(RpcError, match="unknown"):
+        await answer(chain, node, Reply(error={"message": "unknown"}))
+
+
+async def test_a_revert_is_told_with_its_data(chain: ChainManager, node: ScriptedNode) -> None:
+    error = {"code": 3, "message": "execution reverted: no", "data": "0x08c379a0"}
+    with pytest.raises(ExecutionRevertedError) as caught:
+        await answer(chain, node, Reply(error=error))
+    assert (caught.value.code, caught.value.data) == (3, "0x08c379a0")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_refused_key_is_an_authentication_error(
+    status: int, chain: ChainManager, node: ScriptedNode
+) -> None:
+    with pytest.raises(AuthenticationError):
+        await answer(chain, node, Reply(status=status, body=b""))
+
+
+async def test_a_429_carries_the_seconds_of_retry_after(chain: ChainManager, node: ScriptedNode) -> None:
+    with pytest.raises(ProviderRateLimitError) as caught:
+        await answer(chain, node, Reply(status=429, headers={"retry-after": "7"}, body=b""))
+    assert caught.value.retry_after == 7.0
+
+
+async def test_a_redirect_is_not_followed(
+    chain: ChainManager, node: ScriptedNode, new_node: Callable[[], ScriptedNode]
+) -> None:
+    other = new_node()
+    with pytest.raises(HttpStatusError) as caught:
+        await answer(chain, node, Reply(status=302, headers={"location": other.url}, body=b""))
+    assert caught.value.status == 302
+    assert other.accepted == 0
+
+
+async def test_a_body_over_the_limit_is_refused(node: ScriptedNode) -> None:
+    async with ConnectionPool(node.url, max_response_bytes=10_000) as pool, pool.acquire() as connection:
+        assert await connection.request("echo", ["x" * 9_000])
+        with pytest.raises(ProtocolError, match="10"):
+            await connection.request("echo", ["x" * 11_000])
+        assert await connection.request("echo", [1]) == [1]
+
+
+async def test_nesting_is_refused_above_2100_only(chain: ChainManager, node: ScriptedNode) -> None:
+    with pytest.raises(ProtocolError):
+        await answer(chain, node, Reply(raw_result="[" * 2_110 + "]" * 2_110))
+    with pytest.raises(ProtocolError):
+        await answer(chain, node, Reply(raw_result='{"a":' * 100_000 + "1" + "}" * 100_000))
+    deep = await answer(chain, node, Reply(raw_result="[" * 2_090 + "]" * 2_090))
+    depth = 1
+    while deep:
+        (deep,) = deep
+        depth += 1
+    assert depth == 2_090
+
+
+async def test_a_large_body_arrives_whole(chain: ChainManager, node: ScriptedNode) -> None:
+    large = [{"n": i, "text": "é" * 50} for i in range(20_000)]
+    assert await answer(chain, node, Reply(large)) == large
+
+
+DOCUMENTS = [
+    "-0", "-0.0", "0", "1e3", "1E-7", "1e999", "-1e999", "0.1", "123456789012345678",
+    "9223372036854775808", "-9223372036854775809", "1" + "0" * 400, "1.7976931348623157e308", "5e-324",
+    "true", "false", "null", '""', r'"\u00e9\n\t\"\\\/"', r'"\ud83d\ude00"', r'"\ud83d"', r'"\ude00\ud83d"',
+    '"😀é"', r'"\u0000"', "[]", "{}", '{"a":1,"a":2}', ' [ 1 , { "b" : [ ] } ] ', '{"":{"":""}}', "[[[[[[1]]]]]]",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", DOCUMENTS)
+async def test_a_result_is_what_json_loads_makes_of_it(
+    text: str, chain: ChainManager, node: ScriptedNode
+) -> None:
+    # repr tells 1 from 1.0 and -0.0 from 0.0, which == does not.
+    assert repr(await answer(chain, node, Reply(raw_result=text))) == repr(json.loads(text))

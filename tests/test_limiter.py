@@ -1,0 +1,187 @@
+"""RateLimiter: the bound is exact, the order is fair, and nothing is lost when a waiter goes."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from genesis_replicator import ConfigurationError, LimiterTimeoutError, RateLimiter
+from servers.wait import soon
+
+#: The window in which these tests count. The limiter stamps a caller when it resumes, the test a moment
+#: later; between them a busy machine may pause. A limiter that lets a burst through misses this bound by far.
+COUNTED = 0.9
+
+
+def most_in_a_window(stamps: list[float], seconds: float) -> int:
+    """The most stamps that any window of this length holds."""
+    stamps = sorted(stamps)
+    most = first = 0
+    for last, stamp in enumerate(stamps):
+        while stamp - stamps[first] >= seconds:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+async def test_a_thousand_waiters_keep_the_limit_in_every_window_and_their_order() -> None:
+    limiter = RateLimiter(100, 1.0)
+    stamps: list[float] = []
+    order: list[int] = []
+
+    async def wait(number: int) -> None:
+        async with limiter:
+            stamps.append(time.monotonic())
+            order.append(number)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(1000):
+            group.create_task(wait(number))
+    assert most_in_a_window(stamps, COUNTED) <= 100
+    assert order == list(range(1000))
+
+
+async def test_the_limit_holds_across_the_border_of_two_windows() -> None:
+    limiter = RateLimiter(20, 1.0)
+    stamps = []
+    for number in range(60):
+        if number == 10:
+            await asyncio.sleep(0.8)
+        await limiter.acquire()
+        stamps.append(time.monotonic())
+    assert most_in_a_window(stamps, COUNTED) <= 20
+
+
+async def test_threads_and_loops_share_one_limit() -> None:
+    limiter = RateLimiter(50, 1.0)
+
+    async def work() -> list[float]:
+        stamps = []
+        for _ in range(30):
+            await limiter.acquire()
+            stamps.append(time.monotonic())
+        return stamps
+
+    with ThreadPoolExecutor(4) as threads:
+        stamps = [stamp for part in threads.map(lambda _: asyncio.run(work()), range(4)) for stamp in part]
+    assert len(stamps) == 120
+    assert most_in_a_window(stamps, COUNTED) <= 50
+
+
+async def test_try_acquire_and_has_capacity_count_weights() -> None:
+    limiter = RateLimiter(10, 60.0)
+    assert limiter.has_capacity(10)
+    assert limiter.try_acquire(7)
+    assert limiter.has_capacity(3)
+    assert not limiter.has_capacity(4)
+    assert not limiter.try_acquire(4)
+    assert limiter.try_acquire(3)
+    assert not limiter.try_acquire()
+
+
+async def test_a_light_request_does_not_overtake_a_heavy_one() -> None:
+    limiter = RateLimiter(10, 60.0)
+    await limiter.acquire(5)
+    heavy = asyncio.create_task(limiter.acquire(6))
+    await asyncio.sleep(0)
+    light = asyncio.create_task(limiter.acquire(1))
+    await asyncio.sleep(0)
+    assert not limiter.try_acquire(1)
+    assert not light.done()
+    heavy.cancel()
+    await asyncio.gather(heavy, return_exceptions=True)
+    await soon(light)
+    assert heavy.cancelled()
+    assert limiter.has_capacity(4)
+    assert not limiter.has_capacity(5)
+
+
+async def test_a_wait_over_its_timeout_is_refused_at_once() -> None:
+    limiter = RateLimiter(1, 60.0)
+    await limiter.acquire()
+    with pytest.raises(LimiterTimeoutError) as caught:
+        await soon(limiter.acquire(timeout=30))
+    assert isinstance(caught.value, TimeoutError)
+    assert caught.value.phase == "limit"
+    assert 40 < caught.value.retry_after <= 60
+
+
+async def test_the_queue_ahead_counts_for_the_timeout() -> None:
+    limiter = RateLimiter(1, 10.0)
+    await limiter.acquire()
+    ahead = asyncio.create_task(limiter.acquire())
+    await asyncio.sleep(0)
+    with pytest.raises(LimiterTimeoutError):
+        await soon(limiter.acquire(timeout=15))
+    ahead.cancel()
+    await asyncio.gather(ahead, return_exceptions=True)
+
+
+async def test_a_timeout_of_zero_admits_when_there_is_room() -> None:
+    limiter = RateLimiter(1, 60.0)
+    await limiter.acquire(timeout=0)
+    with pytest.raises(LimiterTimeoutError):
+        await limiter.acquire(timeout=0)
+
+
+async def test_with_burst_the_bucket_is_exactly_that_deep() -> None:
+    limiter = RateLimiter(10, 600.0, burst=3)
+    assert [limiter.try_acquire() for _ in range(4)] == [True, True, True, False]
+
+
+async def test_an_exception_inside_the_block_comes_out() -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with RateLimiter(1, 60.0):
+            raise ZeroDivisionError
+
+
+async def test_its_settings_can_be_read_and_the_window_is_a_minute_by_default() -> None:
+    limiter = RateLimiter(max_rate=5)
+    assert (limiter.max_rate, limiter.time_window) == (5, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"max_rate": 0}, "max_rate"),
+        ({"max_rate": -1}, "max_rate"),
+        ({"max_rate": 1, "time_window": 0}, "time_window"),
+        ({"max_rate": 1, "time_window": -1.0}, "time_window"),
+        ({"max_rate": 1, "time_window": math.nan}, "time_window"),
+        ({"max_rate": 1, "time_window": math.inf}, "time_window"),
+        ({"max_rate": 1, "burst": 0}, "burst"),
+        ({"max_rate": 1, "burst": -5}, "burst"),
+    ],
+    ids=repr,
+)
+def test_bad_settings_are_refused_by_name(arguments: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigurationError, match=named):
+        RateLimiter(**arguments)
+
+
+@pytest.mark.parametrize("amount", [0, -1, 11])
+async def test_an_amount_that_can_never_pass_is_refused(amount: int) -> None:
+    limiter = RateLimiter(10, 60.0)
+    with pytest.raises(ConfigurationError, match="amount"):
+        await limiter.acquire(amount)
+    with pytest.raises(ConfigurationError, match="amount"):
+        limiter.try_acquire(amount)
+
+
+@pytest.mark.parametrize("timeout", [-1, math.nan])
+async def test_a_timeout_that_is_no_duration_is_refused(timeout: float) -> None:
+    with pytest.raises(ConfigurationError, match="timeout"):
+        await RateLimiter(10, 60.0).acquire(timeout=timeout)
+
+
+async def test_the_rate_limit_of_a_chain_is_kept_by_its_calls(manager: Any, node: Any) -> None:
+    await manager.connect_to_chain("eth", node.url, rate_limit=RateLimiter(20, 60.0))
+    with pytest.raises(LimiterTimeoutError):
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(manager.request("eth", "echo", timeout=2.0) for _ in range(30)))
+    assert node.calls("echo") <= 20

@@ -1,0 +1,126 @@
+"""The log tells each connection's life, obeys the levels, and never makes a request wait."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from typing import Any
+
+import pytest
+
+from genesis_replicator import ChainManager, ConnectionPool
+from servers.node import ScriptedNode
+from servers.wait import SOON, until
+
+LOGGER = logging.getLogger("genesis_replicator")
+
+
+class Kept(logging.Handler):
+    """A handler that keeps what it gets, and does something else first."""
+
+    def __init__(self, first: Any = None) -> None:
+        """`first` is called for every record."""
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+        self._first = first
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the record."""
+        self.records.append(record)
+        if self._first:
+            self._first()
+
+    def text(self) -> str:
+        """All messages."""
+        return "\n".join(record.getMessage() for record in tuple(self.records))
+
+
+@pytest.fixture
+def kept() -> Kept:
+    """A handler on the package's logger, which is set to DEBUG."""
+    handler = Kept()
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel(logging.DEBUG)
+    return handler
+
+
+async def one_life(url: str) -> None:
+    """A connection from its opening to its end."""
+    async with ConnectionPool(url) as pool, pool.acquire() as connection:
+        await connection.request("echo")
+
+
+async def test_debug_shows_the_life_of_a_connection_in_order(kept: Kept, node: ScriptedNode) -> None:
+    async with ConnectionPool(node.url) as pool, pool.acquire() as connection:
+        await connection.request("echo")
+        identity = connection.id
+    await until(lambda: "closed" in kept.text())
+    events = ("opened", "acquired", "returned", "closed")
+    lines = [record.getMessage() for record in kept.records if identity in record.getMessage()]
+    seen = [event for line in lines for event in events if event in line]
+    assert seen == list(events)
+
+
+async def test_records_come_from_children_of_the_logger_and_from_one_thread(
+    kept: Kept, node: ScriptedNode
+) -> None:
+    await one_life(node.url)
+    await until(lambda: "closed" in kept.text())
+    assert {record.name for record in kept.records} <= {
+        f"genesis_replicator.{a}" for a in ("pool", "manager")
+    }
+    assert len({record.thread for record in kept.records}) == 1
+    assert kept.records[0].thread != threading.get_ident()
+
+
+async def test_a_changed_level_takes_effect_both_ways(kept: Kept, node: ScriptedNode) -> None:
+    LOGGER.setLevel(logging.WARNING)
+    await asyncio.sleep(0.3)
+    kept.records.clear()
+    await one_life(node.url)
+    await asyncio.sleep(0.3)
+    assert kept.records == []
+    LOGGER.setLevel(logging.DEBUG)
+    async with asyncio.timeout(SOON):
+        while "acquired" not in kept.text():
+            await one_life(node.url)
+
+
+async def test_stop_flushes_the_log(kept: Kept, node: ScriptedNode) -> None:
+    async with ChainManager() as manager:
+        await manager.connect_to_chain("eth", node.url)
+    assert "closed" in kept.text()
+
+
+async def test_a_handler_that_blocks_does_not_block_requests(node: ScriptedNode) -> None:
+    unblock = threading.Event()
+    handler = Kept(lambda: unblock.wait(60))
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel(logging.DEBUG)
+    try:
+        async with ConnectionPool(node.url) as pool:
+            async with asyncio.timeout(SOON):
+                for i in range(100):
+                    async with pool.acquire() as connection:
+                        assert await connection.request("echo", [i]) == [i]
+            await until(lambda: handler.records)
+            assert len(handler.records) == 1
+            unblock.set()
+    finally:
+        unblock.set()
+
+
+async def test_a_handler_that_raises_stops_neither_requests_nor_the_log(node: ScriptedNode) -> None:
+    def fail() -> None:
+        raise ValueError("a bad handler")
+
+    bad, good = Kept(fail), Kept()
+    LOGGER.addHandler(good)
+    LOGGER.addHandler(bad)
+    LOGGER.setLevel(logging.DEBUG)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.unraisablehook", lambda _: None)
+        await one_life(node.url)
+        await until(lambda: "closed" in good.text())
+    assert bad.records
