@@ -90,8 +90,8 @@ async def test_a_connect_that_cannot_work_is_refused_by_name(
 @pytest.mark.parametrize(
     ("endpoint", "credentials"),
     [
-        ("https://mainnet.infura.io/v3/YOUR-PROJECT-ID", {"api_key": KEY}),
-        ("https://mainnet.infura.io/v3/YOUR-PROJECT-ID", None),
+        ("https://127.0.0.1:9/v3/YOUR-PROJECT-ID", {"api_key": KEY}),
+        ("https://127.0.0.1:9/v3/YOUR-PROJECT-ID", None),
         (URL, {"api_key": "0x4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f362318"}),
         ("http://192.0.2.1", {"api_key": KEY}),
     ],

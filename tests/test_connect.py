@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -134,7 +135,7 @@ async def test_a_node_that_knows_no_identity_method_is_usable(
 
 
 GENESIS = "91b171bb158e2d3848fa23a9f1c25182fb8e20313b2c1eb49219da7a70ce90c3"
-FAMILIES = {
+FAMILIES: dict[str, dict[str, Any]] = {
     "bitcoin": {
         "getblockchaininfo": {"chain": "regtest", "blocks": 7, "headers": 7, "bestblockhash": GENESIS},
         "getblockhash": GENESIS,

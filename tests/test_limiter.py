@@ -108,6 +108,7 @@ async def test_a_wait_over_its_timeout_is_refused_at_once() -> None:
         await soon(limiter.acquire(timeout=30))
     assert isinstance(caught.value, TimeoutError)
     assert caught.value.phase == "limit"
+    assert caught.value.retry_after is not None
     assert 40 < caught.value.retry_after <= 60
 
 
@@ -181,7 +182,8 @@ async def test_a_timeout_that_is_no_duration_is_refused(timeout: float) -> None:
 
 async def test_the_rate_limit_of_a_chain_is_kept_by_its_calls(manager: Any, node: Any) -> None:
     await manager.connect_to_chain("eth", node.url, rate_limit=RateLimiter(20, 60.0))
-    with pytest.raises(LimiterTimeoutError):
-        async with asyncio.timeout(30):
-            await asyncio.gather(*(manager.request("eth", "echo", timeout=2.0) for _ in range(30)))
-    assert node.calls("echo") <= 20
+    calls = [manager.request("eth", "echo", timeout=2.0) for _ in range(30)]
+    outcomes = await soon(asyncio.gather(*calls, return_exceptions=True))
+    refused = [outcome for outcome in outcomes if isinstance(outcome, LimiterTimeoutError)]
+    assert len(refused) >= 10
+    assert node.calls("echo") == 30 - len(refused)

@@ -18,10 +18,10 @@ from servers.reply import Reply
 class LoopWithoutReaders(asyncio.SelectorEventLoop):
     """Like the proactor loop of Windows: it watches no file descriptors for its users."""
 
-    def add_reader(self, *_: Any) -> None:
+    def add_reader(self, *_: Any) -> None:  # type: ignore[override]
         raise NotImplementedError
 
-    def remove_reader(self, *_: Any) -> bool:  # type: ignore[override]
+    def remove_reader(self, *_: Any) -> bool:
         raise NotImplementedError
 
 

@@ -23,7 +23,7 @@ async def test_start_and_stop_may_be_repeated(node: ScriptedNode) -> None:
     await manager.stop()
 
 
-CALLS = {
+CALLS: dict[str, tuple[Any, ...]] = {
     "connect_to_chain": ("eth", "http://127.0.0.1:9"),
     "disconnect_from_chain": ("eth",),
     "get_connected_chains": (),

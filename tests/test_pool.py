@@ -62,6 +62,7 @@ async def test_a_wait_that_runs_out_tells_the_numbers(node: ScriptedNode) -> Non
     error = caught.value
     assert isinstance(error, TimeoutError)
     assert error.phase == "queue"
+    assert error.elapsed is not None
     assert error.elapsed >= 0.05
     for word in ("2 in use", "connecting", "waiting"):
         assert word in str(error)

@@ -87,7 +87,8 @@ def test_the_two_limiters_differ() -> None:
 @pytest.mark.parametrize("name", sorted(PATHS[ROOT] - {"__version__"}))
 def test_a_public_name_is_documented_and_at_home_in_the_package(name: str) -> None:
     value = getattr(genesis_replicator, name)
-    assert value.__module__ == ROOT
+    # A native function is told its module by the interpreter, and that is the native one.
+    assert value.__module__ in ({ROOT} if inspect.isclass(value) else {ROOT, f"{ROOT}._native"})
     assert value.__name__ == name
     assert value.__doc__
     if name in CLASSES:

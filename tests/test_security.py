@@ -98,7 +98,7 @@ async def test_placeholders_are_invalid_credentials(manager: ChainManager, node:
     with pytest.raises(InvalidCredentialsError):
         await manager.connect_to_chain("eth", node.url, {"api_key": "your_key"})
     with pytest.raises(SecurityError):
-        await manager.connect_to_chain("eth", "https://mainnet.infura.io/v3/YOUR-PROJECT-ID")
+        await manager.connect_to_chain("eth", "https://127.0.0.1:9/v3/YOUR-PROJECT-ID")
 
 
 PLAIN = "http://192.0.2.1:8545"

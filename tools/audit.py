@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-CARGO_DENY = ("target/tools/bin/cargo-deny", "--log-level", "error")
+CARGO_DENY = "target/tools/bin/cargo-deny"
 REPORT = Path("target/pip-audit.json")
 FETCH_SECONDS = 60
 
@@ -22,11 +22,11 @@ def main() -> int:
 def audit_rust() -> int:
     """Duplicates, licences and sources always; advisories and yanked crates where the database can be had."""
     try:
-        fetched = run(*CARGO_DENY, "fetch", "db", timeout=FETCH_SECONDS) == 0
+        fetched = run(CARGO_DENY, "fetch", "db", timeout=FETCH_SECONDS).returncode == 0
     except subprocess.TimeoutExpired:
         fetched = False
     checks = () if fetched else ("bans", "licenses", "sources")
-    status = run(*CARGO_DENY, "check", "--hide-inclusion-graph", *checks)
+    status = run(CARGO_DENY, "check", "--hide-inclusion-graph", *checks).returncode
     if not fetched:
         shout("Rust crates: advisories and yanked versions")
     return int(status != 0)
@@ -38,8 +38,9 @@ def audit_python() -> int:
     REPORT.unlink(missing_ok=True)
     pins = ("--requirement", "requirements-dev.txt", "--disable-pip", "--no-deps")
     output = ("--progress-spinner", "off", "--format", "json", "--output", str(REPORT))
-    run(sys.executable, "-m", "pip_audit", *pins, *output)
+    result = run(sys.executable, "-m", "pip_audit", *pins, *output, stderr=subprocess.PIPE)
     if not REPORT.exists():
+        print(result.stderr)
         shout("Python tools: all of them")
         return 0
     packages = json.loads(REPORT.read_text())["dependencies"]
@@ -52,9 +53,11 @@ def audit_python() -> int:
     return int(any(package.get("vulns") for package in packages))
 
 
-def run(*command: str, timeout: float | None = None) -> int:
-    """The exit status of one tool, which speaks for itself."""
-    return subprocess.run(command, timeout=timeout, check=False).returncode
+def run(
+    *command: str, timeout: float | None = None, stderr: int | None = None
+) -> subprocess.CompletedProcess[str]:
+    """One tool, which speaks for itself."""
+    return subprocess.run(command, timeout=timeout, stderr=stderr, text=True, check=False)
 
 
 def shout(what: str) -> None:

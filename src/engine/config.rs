@@ -17,7 +17,18 @@ pub fn seconds(argument: &'static str, value: f64) -> Result<Option<Duration>> {
         return Ok(None);
     }
     let duration = Duration::try_from_secs_f64(value);
-    duration.map(Some).map_err(|_| Error::argument(argument, "must be zero or more seconds, math.inf for ever"))
+    duration
+        .map(Some)
+        .map_err(|_| Error::argument(argument, "must be zero or more seconds, math.inf for ever"))
+}
+
+/// A length of time that must be more than nothing and have an end.
+///
+/// # Errors
+/// `Configuration` naming `argument`.
+pub fn window(argument: &'static str, value: f64) -> Result<Duration> {
+    let window = Duration::try_from_secs_f64(value).ok().filter(|window| !window.is_zero());
+    window.ok_or_else(|| Error::argument(argument, "must be seconds, above zero"))
 }
 
 /// The timeout of a call: none given is the default.
@@ -46,7 +57,9 @@ pub fn max_connections(value: i64) -> Result<usize> {
     match open_files_limit() {
         Some(limit) if count + RESERVED_DESCRIPTORS > limit => Err(Error::argument(
             "max_connections",
-            format!("must leave room below this process's limit of {limit} open files (ulimit -n), not {count}"),
+            format!(
+                "must leave room below this process's limit of {limit} open files (ulimit -n), not {count}"
+            ),
         )),
         _ => Ok(count),
     }

@@ -107,12 +107,11 @@ impl Call {
             Phase::Receive => (Kind::RequestTimeout, "waiting for the answer"),
         };
         let elapsed = self.elapsed();
-        Error::new(kind, format!("{what}: timed out after {:.2} s while {doing}", elapsed.as_secs_f64())).with(
-            |facts| {
+        Error::new(kind, format!("{what}: timed out after {:.2} s while {doing}", elapsed.as_secs_f64()))
+            .with(|facts| {
                 facts.phase = Some(phase);
                 facts.elapsed = Some(elapsed);
-            },
-        )
+            })
     }
 }
 

@@ -59,7 +59,9 @@ fn unmatched(reply: &Reply, error: Error) -> Error {
 fn result_of(answer: Answer, reply: &Reply, target: &Target) -> Result<Bytes> {
     classify::result_of(answer, |text| target.scrub(text)).map_err(|error| {
         let error = match classify::status_error(reply.status, None).kind() {
-            kind @ (Kind::Authentication | Kind::ProviderRateLimit | Kind::QuotaExhausted) => error.as_kind(kind),
+            kind @ (Kind::Authentication | Kind::ProviderRateLimit | Kind::QuotaExhausted) => {
+                error.as_kind(kind)
+            }
             _ => error,
         };
         error.with(|facts| {

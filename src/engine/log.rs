@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, SystemTime};
 
 /// How many records may wait to be delivered.
 const QUEUE: usize = 8192;
@@ -56,6 +57,8 @@ pub struct Record {
     pub area: Area,
     /// The text, free of secrets.
     pub message: String,
+    /// When it was left.
+    pub at: SystemTime,
 }
 
 /// Where the engine leaves its records.
@@ -68,6 +71,8 @@ struct Shared {
     thresholds: [AtomicU8; Area::ALL.len()],
     queue: SyncSender<Record>,
     dropped: AtomicU64,
+    /// Records that were left and are not delivered yet.
+    pending: AtomicU64,
 }
 
 impl Log {
@@ -76,7 +81,8 @@ impl Log {
     pub fn new() -> (Self, Receiver<Record>) {
         let (queue, records) = sync_channel(QUEUE);
         let thresholds = std::array::from_fn(|_| AtomicU8::new(Level::Warning as u8));
-        (Self(Arc::new(Shared { thresholds, queue, dropped: AtomicU64::new(0) })), records)
+        let shared = Shared { thresholds, queue, dropped: AtomicU64::new(0), pending: AtomicU64::new(0) };
+        (Self(Arc::new(shared)), records)
     }
 
     /// A log that nobody reads.
@@ -100,8 +106,25 @@ impl Log {
         if (level as u8) < self.0.thresholds[area as usize].load(Ordering::Relaxed) {
             return;
         }
-        if self.0.queue.try_send(Record { level, area, message: message() }).is_err() {
+        let record = Record { level, area, message: message(), at: SystemTime::now() };
+        self.0.pending.fetch_add(1, Ordering::Relaxed);
+        if self.0.queue.try_send(record).is_err() {
+            self.0.pending.fetch_sub(1, Ordering::Relaxed);
             self.0.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whoever takes the records has delivered one.
+    pub fn mark_delivered(&self) {
+        self.0.pending.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Wait until everything that was left is delivered, at most for `patience`.
+    pub async fn delivered(&self, patience: Duration) {
+        const LOOK: Duration = Duration::from_millis(5);
+        let until = tokio::time::Instant::now() + patience;
+        while self.0.pending.load(Ordering::Relaxed) > 0 && tokio::time::Instant::now() < until {
+            tokio::time::sleep(LOOK).await;
         }
     }
 

@@ -24,7 +24,6 @@ class ServedConnection:
         """Take over the socket."""
         self.writer = writer
         self.in_flight = 0
-        self.peak_in_flight = 0
         self._node = node
         self._reader = reader
         self._number = number
@@ -46,7 +45,7 @@ class ServedConnection:
             while True:
                 request = await self._read_one()
                 self.in_flight += 1
-                self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
+                self._node.peak_in_flight = max(self._node.peak_in_flight, self.in_flight)
                 self._requests.put_nowait(request)
 
     async def _read_one(self) -> Request:

@@ -139,6 +139,8 @@ class ScriptedNode:
             task = asyncio.ensure_future(self._talk(reader, writer))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
+            # Not in the task itself: one that is cancelled before it starts would never get there.
+            task.add_done_callback(lambda _: writer.close())
 
         server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=self._tls, backlog=2048)
         self.port = server.sockets[0].getsockname()[1]
@@ -159,6 +161,4 @@ class ScriptedNode:
         try:
             await connection.serve()
         finally:
-            self.peak_in_flight = max(self.peak_in_flight, connection.peak_in_flight)
             self._open.discard(connection)
-            writer.close()

@@ -57,7 +57,7 @@ async def _describe(manager: ChainManager, *, with_credentials: bool) -> int:
     row("network", network)
     try:
         row("head", family.height(await manager.request(LABEL, *family.head)))
-    except RpcError as error:
+    except (RpcError, LookupError, TypeError, ValueError) as error:
         row("head", f"unknown: {error}")
     row("latency", await _latency(manager, family.identity))
     print()

@@ -63,7 +63,9 @@ impl Family {
         }
         match self {
             Self::Evm => number(answer).map(NetworkId::Number),
-            Self::Bitcoin => serde_json::from_slice(answer).ok().map(|info: Info| NetworkId::Name(info.chain)),
+            Self::Bitcoin => {
+                serde_json::from_slice(answer).ok().map(|info: Info| NetworkId::Name(info.chain))
+            }
             Self::Solana | Self::Substrate => serde_json::from_slice(answer).ok().map(NetworkId::Name),
             Self::Generic => None,
         }

@@ -51,7 +51,8 @@ impl Many {
             // The whole has a deadline of its own.
             Timeout::Of(_) => Timeout::Of(None),
         };
-        let workers = concurrency.unwrap_or_else(|| chain.pool().max_connections().max(CONCURRENCY)).min(count);
+        let workers =
+            concurrency.unwrap_or_else(|| chain.pool().max_connections().max(CONCURRENCY)).min(count);
         let work = Arc::new(Work {
             chain: Arc::clone(&chain),
             requests,

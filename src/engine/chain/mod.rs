@@ -39,6 +39,23 @@ pub enum Limit {
 }
 
 impl Limit {
+    /// So many requests a second; less than one a second is one in so many seconds.
+    ///
+    /// # Errors
+    /// `Configuration` when it is not a number above zero.
+    pub fn per_second(rate: f64) -> Result<Self> {
+        let wrong = || Error::argument("rate_limit", "must be requests per second, above zero");
+        if !rate.is_finite() || rate <= 0.0 {
+            return Err(wrong());
+        }
+        // Whole numbers of requests in a window that fits them: 25.5 a second are 25 in 0.98 s.
+        let whole = rate.floor().max(1.0);
+        let window = Duration::try_from_secs_f64(whole / rate).map_err(|_| wrong())?;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let limiter = RateLimiter::new(whole as u64, window, None).map_err(|_| wrong())?;
+        Ok(Self::PerSecond(limiter))
+    }
+
     const fn limiter(&self) -> &RateLimiter {
         match self {
             Self::PerSecond(limiter) | Self::Shared(limiter) => limiter,
@@ -49,7 +66,9 @@ impl Limit {
 impl PartialEq for Limit {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::PerSecond(a), Self::PerSecond(b)) => a.max_rate() == b.max_rate(),
+            (Self::PerSecond(a), Self::PerSecond(b)) => {
+                (a.max_rate(), a.window()) == (b.max_rate(), b.window())
+            }
             (Self::Shared(a), Self::Shared(b)) => a.is_same(b),
             _ => false,
         }

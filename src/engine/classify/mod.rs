@@ -16,7 +16,11 @@ struct Rule {
 /// text decides; a row with no fragments needs none. Texts as nodes and providers sent them in 2025 and 2026.
 const RULES: &[Rule] = &[
     Rule { kind: Kind::ExecutionReverted, codes: &[3], fragments: &[] },
-    Rule { kind: Kind::ExecutionReverted, codes: &[], fragments: &["execution reverted", "vm exception", "reverted"] },
+    Rule {
+        kind: Kind::ExecutionReverted,
+        codes: &[],
+        fragments: &["execution reverted", "vm exception", "reverted"],
+    },
     Rule {
         kind: Kind::RangeTooLarge,
         codes: &[],
@@ -52,7 +56,13 @@ const RULES: &[Rule] = &[
     Rule {
         kind: Kind::Authentication,
         codes: &[],
-        fragments: &["must be authenticated", "must authenticate", "invalid api key", "unauthorized", "token is invalid"],
+        fragments: &[
+            "must be authenticated",
+            "must authenticate",
+            "invalid api key",
+            "unauthorized",
+            "token is invalid",
+        ],
     },
     Rule { kind: Kind::MethodNotSupported, codes: &[-32601], fragments: &[] },
     Rule {
@@ -89,7 +99,9 @@ pub fn status_error(status: u16, retry_after: Option<Duration>) -> Error {
         401 | 403 => (Kind::Authentication, format!("the node refused the credentials (HTTP {status})")),
         402 => (Kind::QuotaExhausted, "the provider's plan is used up (HTTP 402)".to_owned()),
         429 => (Kind::ProviderRateLimit, "the provider asks to slow down (HTTP 429)".to_owned()),
-        300..=399 => (Kind::HttpStatus, format!("the server redirects (HTTP {status}); redirects are not followed")),
+        300..=399 => {
+            (Kind::HttpStatus, format!("the server redirects (HTTP {status}); redirects are not followed"))
+        }
         _ => (Kind::HttpStatus, format!("the server answered with HTTP {status} and no JSON-RPC answer")),
     };
     Error::new(kind, message).with(|facts| {
@@ -153,7 +165,11 @@ mod tests {
             (Some(-32601), "the method x does not exist", Kind::MethodNotSupported),
             (Some(-32005), "query returned more than 10000 results", Kind::RangeTooLarge),
             (Some(-32005), "project ID request rate exceeded", Kind::ProviderRateLimit),
-            (Some(429), "Your app has exceeded its compute units per second capacity", Kind::ProviderRateLimit),
+            (
+                Some(429),
+                "Your app has exceeded its compute units per second capacity",
+                Kind::ProviderRateLimit,
+            ),
             (Some(-32600), "Must be authenticated!", Kind::Authentication),
             (Some(-32000), "Monthly capacity limit exceeded. Visit the page", Kind::QuotaExhausted),
             (Some(-32000), "header not found", Kind::NodeBehind),
@@ -167,7 +183,7 @@ mod tests {
     #[test]
     fn retry_after_is_capped_and_nonsense_is_ignored() {
         assert_eq!(retry_after("7"), Some(Duration::from_secs(7)));
-        assert_eq!(retry_after("1000000000"), Some(Duration::from_secs(300)));
+        assert_eq!(retry_after("1000000000"), Some(Duration::from_mins(5)));
         assert_eq!(retry_after("-5"), None);
         assert_eq!(retry_after("soon"), None);
     }

@@ -43,7 +43,9 @@ struct ErrorObject<'a> {
 }
 
 /// Keeps `null` apart from absence.
-fn present<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> std::result::Result<Option<&'a RawValue>, D::Error> {
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(
+    from: D,
+) -> std::result::Result<Option<&'a RawValue>, D::Error> {
     <&RawValue>::deserialize(from).map(Some)
 }
 
@@ -110,8 +112,8 @@ fn error_answer(error: &RawValue, body: &Bytes) -> Result<Answer> {
     if let Ok(text) = serde_json::from_str::<String>(error.get()) {
         return Ok(Answer::Error { code: None, message: text, data: None });
     }
-    let object: ErrorObject<'_> =
-        serde_json::from_str(error.get()).map_err(|_| protocol("the error in the answer is not an error object"))?;
+    let object: ErrorObject<'_> = serde_json::from_str(error.get())
+        .map_err(|_| protocol("the error in the answer is not an error object"))?;
     Ok(Answer::Error {
         code: object.code,
         message: object.message.unwrap_or_default(),
@@ -175,7 +177,10 @@ mod tests {
         let answer = |code, message: &str| Answer::Error { code, message: message.into(), data: None };
         assert_eq!(one(r#"{"id":7,"error":{"message":"no"}}"#).unwrap(), answer(None, "no"));
         assert_eq!(one(r#"{"id":7,"error":"no"}"#).unwrap(), answer(None, "no"));
-        assert_eq!(one(r#"{"id":null,"error":{"code":-32700,"message":""}}"#).unwrap(), answer(Some(-32700), ""));
+        assert_eq!(
+            one(r#"{"id":null,"error":{"code":-32700,"message":""}}"#).unwrap(),
+            answer(Some(-32700), "")
+        );
     }
 
     #[test]
@@ -224,7 +229,10 @@ mod tests {
     #[test]
     fn a_batch_refused_as_a_whole_fails_every_call() {
         let answers = batch(r#"{"id":null,"error":{"code":-32600,"message":"too many"}}"#).unwrap();
-        assert!(answers.iter().all(|a| matches!(a, Answer::Error { code: Some(-32600), .. })) && answers.len() == 2);
+        assert!(
+            answers.iter().all(|a| matches!(a, Answer::Error { code: Some(-32600), .. }))
+                && answers.len() == 2
+        );
     }
 
     #[test]

@@ -6,9 +6,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use super::chain::{Chain, ChainConfig, NetworkId, check_network};
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::chain::{Chain, ChainConfig, Many, NetworkId, check_network};
 use super::deadline::{Call, Timeout};
 use super::error::{Error, Kind, Phase, Result};
+use super::jsonrpc::Request;
 use super::log::{Area, Level, Log};
 use super::metrics::{Collector, Counters, Pools, Scopes, Source, Value};
 use super::pool::{Gate, Parts, Pool, Settings};
@@ -23,6 +27,7 @@ struct Inner {
     max_connections: usize,
     settings: Settings,
     counters: Arc<Counters>,
+    collector: Option<Collector>,
     log: Log,
     state: Mutex<State>,
 }
@@ -52,7 +57,14 @@ impl Manager {
     pub fn new(max_connections: usize, settings: Settings, collector: Option<&Collector>, log: Log) -> Self {
         let counters = Arc::<Counters>::default();
         let state = Mutex::default();
-        let inner = Arc::new(Inner { max_connections, settings, counters, log, state });
+        let inner = Arc::new(Inner {
+            max_connections,
+            settings,
+            counters,
+            collector: collector.cloned(),
+            log,
+            state,
+        });
         if let Some(collector) = collector {
             let source: Arc<dyn Source> = Arc::clone(&inner) as _;
             collector.attach(&Arc::downgrade(&source));
@@ -80,7 +92,7 @@ impl Manager {
         for chain in chains.values() {
             chain.pool().dismiss();
         }
-        let _ = Call::new(timeout).bound(async { Ok(gate.all_back().await) }, |_| not_running(true)).await;
+        gate.all_back_within(timeout).await;
         for chain in chains.values() {
             chain.pool().cut_all();
         }
@@ -160,13 +172,40 @@ impl Manager {
         if state.gate.is_none() {
             return Err(not_running(state.started));
         }
-        match state.chains.get(label) {
-            Some(chain) => Ok(Arc::clone(chain)),
-            None => {
-                drop(state);
-                Err(self.unknown(label))
-            }
+        let chain = state.chains.get(label).map(Arc::clone);
+        drop(state);
+        chain.ok_or_else(|| self.unknown(label))
+    }
+
+    /// Make one call. The result is JSON text.
+    ///
+    /// # Errors
+    /// `UnknownChain`, or whatever the call meets.
+    pub async fn request(&self, label: &str, request: &Request, timeout: Timeout) -> Result<Bytes> {
+        let chain = self.chain(label)?;
+        let Some(collector) = &self.0.collector else { return chain.request(request, timeout).await };
+        let began = Instant::now();
+        let result = chain.request(request, timeout).await;
+        collector.record_duration(began.elapsed().as_secs_f64(), Some(request.method()))?;
+        if let Err(error) = &result {
+            collector.record_error(error.kind().code(), Some(request.method()));
         }
+        result
+    }
+
+    /// Make many calls. The results are JSON texts, in the order of the calls.
+    ///
+    /// # Errors
+    /// `UnknownChain`, or what ends all of them.
+    pub async fn request_many(&self, label: &str, many: Many) -> Result<Vec<Result<Bytes>>> {
+        let chain = self.chain(label)?;
+        many.run(chain).await
+    }
+
+    /// The bound on its connections.
+    #[must_use]
+    pub fn max_connections(&self) -> usize {
+        self.0.max_connections
     }
 
     /// The labels, in order.
@@ -178,7 +217,7 @@ impl Manager {
         if state.gate.is_none() {
             return Err(not_running(state.started));
         }
-        let mut labels: Vec<String> = state.chains.keys().map(|label| label.to_string()).collect();
+        let mut labels: Vec<String> = state.chains.keys().map(std::string::ToString::to_string).collect();
         labels.sort();
         Ok(labels)
     }

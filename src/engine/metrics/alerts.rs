@@ -36,6 +36,14 @@ const METRICS: [(&str, Metric); 11] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AlertId(u64);
 
+impl AlertId {
+    /// The number that stands for it.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// An alert that fires now.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fired {

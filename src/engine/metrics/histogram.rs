@@ -11,7 +11,7 @@ use super::float;
 const DIGITS: u8 = 2;
 
 /// The longest duration that is told apart from longer ones.
-pub(super) const LONGEST: Duration = Duration::from_secs(3600);
+pub(super) const LONGEST: Duration = Duration::from_hours(1);
 
 /// A histogram of durations. What took more than an hour counts as an hour.
 #[derive(Debug, Default)]

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use super::core::Pool;
 use super::lease::Lease;
-use super::pool::{Pool, lost};
+use super::requests::lost;
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Phase, Result};
 use crate::engine::exchange;
@@ -88,7 +89,8 @@ impl Connection {
     pub async fn request(&self, request: &Request, timeout: Timeout) -> Result<Bytes> {
         let id = self.0.pool.next_id(1);
         let target = self.0.pool.target();
-        self.call(timeout, async |transport, call| exchange::one(transport, target, id, request, call).await).await
+        self.call(timeout, async |transport, call| exchange::one(transport, target, id, request, call).await)
+            .await
     }
 
     /// Make several calls in one HTTP request; the results are in the order of the calls.
@@ -102,7 +104,9 @@ impl Connection {
         let id = self.0.pool.next_id(requests.len());
         let target = self.0.pool.target();
         let results = self
-            .call(timeout, async |transport, call| exchange::batch(transport, target, id, requests, call).await)
+            .call(timeout, async |transport, call| {
+                exchange::batch(transport, target, id, requests, call).await
+            })
             .await?;
         Ok(results.into_iter().map(|result| result.map_err(|error| self.0.pool.mark(error))).collect())
     }

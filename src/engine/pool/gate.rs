@@ -133,6 +133,9 @@ impl Gate {
     }
 
     /// A ticket if one is free now. Whoever waits goes first.
+    ///
+    /// # Errors
+    /// `PoolClosed` when the gate or the pool is closed.
     pub fn try_ticket(self: &Arc<Self>, pool: PoolId) -> Result<Option<Ticket>> {
         self.ticket_from(&mut self.lock(), pool)
     }
@@ -152,7 +155,11 @@ impl Gate {
         (&mut place.ticket).await.map_err(|_| closed())
     }
 
-    fn ticket_from(self: &Arc<Self>, state: &mut MutexGuard<'_, State>, pool: PoolId) -> Result<Option<Ticket>> {
+    fn ticket_from(
+        self: &Arc<Self>,
+        state: &mut MutexGuard<'_, State>,
+        pool: PoolId,
+    ) -> Result<Option<Ticket>> {
         if state.closed || !state.queues.contains_key(&pool) {
             return Err(closed());
         }
@@ -171,7 +178,8 @@ impl Gate {
     ) -> Result<Place> {
         let queue = state.queues.entry(pool).or_default();
         // Waiters that gave up leave their entry behind; do not let them pile up, nor count.
-        if max_waiting.is_some_and(|most| queue.len() >= most) || queue.len() > 2 * self.waiting.load(Ordering::Relaxed) + 16
+        if max_waiting.is_some_and(|most| queue.len() >= most)
+            || queue.len() > 2 * self.waiting.load(Ordering::Relaxed) + 16
         {
             queue.retain(|waiter| !waiter.ticket.is_closed());
         }
@@ -253,8 +261,16 @@ impl Gate {
         self.all_back.notify_waiters();
     }
 
-    /// Wait until no ticket is out.
-    pub async fn all_back(&self) {
+    /// Wait until no ticket is out, or `timeout` is over.
+    pub async fn all_back_within(&self, timeout: Option<Duration>) {
+        match timeout {
+            None => self.all_back().await,
+            // Over or back: either way the wait is done.
+            Some(timeout) => drop(tokio::time::timeout(timeout, self.all_back()).await),
+        }
+    }
+
+    async fn all_back(&self) {
         loop {
             let back = self.all_back.notified();
             tokio::pin!(back);
@@ -314,7 +330,11 @@ impl State {
             .min_by_key(|(_, since)| *since);
         let pool = match (mine, other) {
             (Some((mine, since)), Some((other, theirs))) => {
-                if theirs + PATIENCE < since { other } else { mine }
+                if theirs + PATIENCE < since {
+                    other
+                } else {
+                    mine
+                }
             }
             (Some((pool, _)), None) | (None, Some((pool, _))) => pool,
             (None, None) => return None,
@@ -328,7 +348,8 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         let next = {
             let mut state = self.gate.lock();
-            let next = if state.used > state.limit || state.closed { None } else { state.next(Some(self.pool)) };
+            let next =
+                if state.used > state.limit || state.closed { None } else { state.next(Some(self.pool)) };
             if next.is_none() {
                 state.used -= 1;
                 if state.used == 0 {

@@ -54,13 +54,6 @@ impl Holders {
         .collect()
     }
 
-    /// When the next holder will be overdue.
-    pub(super) fn next_overdue(&self, threshold: Duration) -> Option<Instant> {
-        let held = self.lock();
-        let since = held.by_number.values().filter(|holder| !holder.told).map(|holder| holder.since).min()?;
-        since.checked_add(threshold)
-    }
-
     fn lock(&self) -> MutexGuard<'_, Held> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -7,8 +7,8 @@ use std::task::{Context, Poll, Waker};
 use deadpool::managed::{Object, PoolError};
 use tokio::task::JoinHandle;
 
+use super::core::Pool;
 use super::gate::{Ticket, closed};
-use super::pool::Pool;
 use super::store::{Conn, Opener};
 use crate::engine::deadline::Call;
 use crate::engine::error::{Error, Kind, Phase, Result};

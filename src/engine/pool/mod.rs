@@ -5,17 +5,19 @@
 //! gives it back when it is dropped, so a caller may go away at any point.
 
 mod connection;
+mod core;
 mod gate;
 mod holders;
 mod home;
 mod lease;
-mod pool;
+mod requests;
 mod sharing;
 mod store;
 mod upkeep;
+mod waiting;
 
+pub use self::core::{Parts, Pool};
 pub use connection::Connection;
 pub use gate::Gate;
 pub use home::Settings;
 pub use lease::Lease;
-pub use pool::{Parts, Pool};

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
+use super::core::Pool;
 use super::lease::Lease;
-use super::pool::Pool;
 use crate::engine::transport::{State, Transport};
 
 #[derive(Default)]
@@ -56,7 +56,8 @@ impl Sharing {
     /// A place on a connection that is shared already, the least busy one.
     pub(super) fn join(&self, pool: &Pool) -> Option<Stream> {
         let mut state = self.lock();
-        let shared = state.shared.iter_mut().filter(|shared| shared.has_room()).min_by_key(|shared| shared.load)?;
+        let shared =
+            state.shared.iter_mut().filter(|shared| shared.has_room()).min_by_key(|shared| shared.load)?;
         shared.load += 1;
         Some(Stream { pool: pool.clone(), key: shared.key, transport: Arc::clone(&shared.transport) })
     }

@@ -12,7 +12,7 @@ use super::gate::Permit;
 use super::home::Home;
 use crate::engine::error::{Error, Kind, Phase, Result};
 use crate::engine::metrics::{CloseCause, Event, Level, Member};
-use crate::engine::transport::{State, Transport};
+use crate::engine::transport::{BoxFuture, State, Transport};
 
 /// How long a dial may take, whatever its callers' deadlines: it goes on without them.
 const DIAL_LIMIT: Duration = Duration::from_secs(30);
@@ -78,7 +78,8 @@ impl Conn {
 
     /// Dial a new socket for the place of one that is gone, in the same slot.
     pub(super) fn redial(&self) -> impl Future<Output = Result<Arc<dyn Transport>>> + Send + 'static {
-        let (old, home, permit) = (Arc::clone(&self.transport), Arc::clone(&self.home), Arc::clone(&self.permit));
+        let (old, home, permit) =
+            (Arc::clone(&self.transport), Arc::clone(&self.home), Arc::clone(&self.permit));
         let id = Arc::clone(&self.id);
         async move {
             home.debug(|| format!("connection {id} lost its socket and reconnects"));
@@ -149,7 +150,13 @@ impl Manager for Opener {
 }
 
 /// Open a socket that holds `permit`, and tell the pool when it closes.
-async fn dial(home: &Arc<Home>, permit: &Arc<Permit>) -> Result<Arc<dyn Transport>> {
+///
+/// Boxed: a handshake takes kilobytes of state, and every lease would carry them.
+fn dial<'a>(home: &'a Arc<Home>, permit: &'a Arc<Permit>) -> BoxFuture<'a, Result<Arc<dyn Transport>>> {
+    Box::pin(dial_within_limit(home, permit))
+}
+
+async fn dial_within_limit(home: &Arc<Home>, permit: &Arc<Permit>) -> Result<Arc<dyn Transport>> {
     let weak = Arc::downgrade(home);
     let closed = move || {
         if let Some(home) = weak.upgrade() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::pool::Pool;
+use super::core::Pool;
 use crate::engine::deadline::Timeout;
 use crate::engine::log::{Area, Level};
 use crate::engine::metrics::CloseCause;
@@ -64,7 +64,8 @@ fn tend(pool: &Pool) {
 /// Open what is missing to the minimum. Leased together, or they would all be the same one.
 pub(super) fn warm(pool: &Pool) {
     let levels = pool.scopes().own().levels().snapshot();
-    let missing = pool.settings().min_connections.saturating_sub(usize::try_from(levels.total()).unwrap_or(0));
+    let missing =
+        pool.settings().min_connections.saturating_sub(usize::try_from(levels.total()).unwrap_or(0));
     if missing == 0 || pool.is_closed() {
         return;
     }

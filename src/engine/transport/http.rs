@@ -1,7 +1,8 @@
 //! HTTP over a connection of our own: hyper's HTTP/1.1 or HTTP/2, one socket, no pool inside.
 
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use ::http::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
 use ::http::{HeaderMap, HeaderValue, Method, Uri};
@@ -44,10 +45,18 @@ pub(super) struct HttpTransport {
     driver: AbortHandle,
 }
 
-/// Whether the connection can be used, and news of its end.
+/// Whether the connection can be used, how much it carries, and news of its end.
 struct Life {
     state: AtomicU8,
+    /// How many requests the server lets us make at a time.
+    streams: AtomicUsize,
     ended: Notify,
+}
+
+impl Life {
+    fn new(streams: usize) -> Self {
+        Self { state: AtomicU8::new(OPEN), streams: AtomicUsize::new(streams), ended: Notify::new() }
+    }
 }
 
 const OPEN: u8 = 0;
@@ -90,7 +99,7 @@ where
 {
     let template = Template::for_http1(&route.target)?;
     let (sender, connection) = http1::handshake(io).await.map_err(|_| handshake_failed(route))?;
-    let life = Arc::new(Life { state: AtomicU8::new(OPEN), ended: Notify::new() });
+    let life = Arc::new(Life::new(1));
     let driver = drive(connection, Arc::clone(&life), closed);
     let max_response_bytes = route.max_response_bytes;
     Ok(Arc::new(HttpTransport {
@@ -107,13 +116,21 @@ where
     S: Read + Write + Unpin + Send + 'static,
 {
     let template = Template::for_http2(&route.target)?;
-    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+    let (sender, mut connection) = http2::Builder::new(TokioExecutor::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .handshake(io)
         .await
         .map_err(|_| handshake_failed(route))?;
-    let life = Arc::new(Life { state: AtomicU8::new(OPEN), ended: Notify::new() });
+    let life = Arc::new(Life::new(MAX_STREAMS));
+    let told = Arc::clone(&life);
+    let connection = std::future::poll_fn(move |cx| {
+        let end = Pin::new(&mut connection).poll(cx);
+        // The server may change its mind at any time.
+        let streams = connection.current_max_send_streams().clamp(1, MAX_STREAMS);
+        told.streams.store(streams, Ordering::Relaxed);
+        end
+    });
     let driver = drive(connection, Arc::clone(&life), closed);
     let max_response_bytes = route.max_response_bytes;
     Ok(Arc::new(HttpTransport { sender: Sender::Many(sender), template, max_response_bytes, life, driver }))
@@ -283,10 +300,7 @@ impl Transport for HttpTransport {
     }
 
     fn streams(&self) -> usize {
-        match &self.sender {
-            Sender::One(_) => 1,
-            Sender::Many(sender) => sender.current_max_send_streams().clamp(1, MAX_STREAMS),
-        }
+        self.life.streams.load(Ordering::Relaxed)
     }
 
     fn cut(&self) {

@@ -23,7 +23,7 @@ use super::target::{Scheme, Target};
 pub use address::AddressPolicy;
 pub use body::Reply;
 pub use socket::Held;
-pub use tls::{ClientCert, TlsOptions};
+pub use tls::{ClientCert, Pem, TlsOptions};
 
 /// A boxed future, as `dyn Transport` needs it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -121,7 +121,11 @@ impl Dialer {
     ///
     /// # Errors
     /// `ChainConnection` or `Tls`, naming scheme, host and port only.
-    pub async fn dial(&self, held: Held, closed: impl FnOnce() + Send + 'static) -> Result<Arc<dyn Transport>> {
+    pub async fn dial(
+        &self,
+        held: Held,
+        closed: impl FnOnce() + Send + 'static,
+    ) -> Result<Arc<dyn Transport>> {
         if self.route.is_proxied() {
             return Ok(Arc::new(proxy::ProxyTransport::new(&self.route, held)?));
         }

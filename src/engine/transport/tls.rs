@@ -68,7 +68,9 @@ pub(super) async fn handshake(
     let name = ServerName::try_from(target.host().to_owned())
         .map_err(|_| Error::argument("endpoint", "the host is not a name that a certificate could be for"))?;
     connector.connect(name, socket).await.map_err(|error| {
-        let is_tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+        let is_tls = error.get_ref().is_some_and(
+            <dyn std::error::Error + std::marker::Send + std::marker::Sync + 'static>::is::<rustls::Error>,
+        );
         let kind = if is_tls { Kind::Tls } else { Kind::ChainConnection };
         Error::new(kind, format!("TLS handshake with {target} failed: {error}"))
     })
@@ -85,4 +87,31 @@ fn certificates(argument: &'static str, pem: &str) -> Result<Vec<CertificateDer<
 fn private_key(pem: &Secret) -> Result<PrivateKeyDer<'static>> {
     PrivateKeyDer::from_pem_slice(pem.expose().as_bytes())
         .map_err(|_| Error::argument("client_cert", "must hold a private key in PEM form"))
+}
+
+/// PEM text, or the file that holds it.
+#[derive(Debug)]
+pub enum Pem {
+    /// The text itself.
+    Text(Secret),
+    /// The path of a file; a text that is PEM by its look counts as itself.
+    Path(std::path::PathBuf),
+}
+
+impl Pem {
+    /// The text.
+    ///
+    /// # Errors
+    /// `Configuration` naming `argument` when the file cannot be read.
+    pub fn read(self, argument: &'static str) -> Result<Secret> {
+        match self {
+            Self::Text(text) => Ok(text),
+            Self::Path(path) if path.to_string_lossy().trim_start().starts_with("-----BEGIN") => {
+                Ok(Secret::new(path.to_string_lossy().into_owned()))
+            }
+            Self::Path(path) => std::fs::read_to_string(&path).map(Secret::new).map_err(|error| {
+                Error::argument(argument, format!("the file cannot be read: {}", error.kind()))
+            }),
+        }
+    }
 }

@@ -1,30 +1,25 @@
 //! The pool: leases for callers, calls for everybody else.
 
+use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use deadpool::managed::{Pool as Store, QueueMode};
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
 
 use super::gate::{Gate, Ticket, closed};
 use super::home::{Home, Settings};
 use super::lease::Lease;
-use super::sharing::{Sharing, Stream};
+use super::sharing::Sharing;
 use super::store::{Conn, Opener};
+use super::waiting::Waiting;
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Phase, Result};
-use crate::engine::exchange;
-use crate::engine::jsonrpc::Request;
 use crate::engine::log::Log;
-use crate::engine::metrics::{CloseCause, Event, Gauge, Latency, Scopes};
+use crate::engine::metrics::{CloseCause, Event, Scopes};
 use crate::engine::target::Target;
-use crate::engine::transport::{Dialer, SendError, Transport};
-
-/// How often a request is tried again because its connection had gone before anything was sent.
-const RESENDS: usize = 3;
+use crate::engine::transport::Dialer;
 
 /// What a pool is made of.
 pub struct Parts {
@@ -57,12 +52,6 @@ struct Inner {
     next_id: AtomicU64,
 }
 
-/// What carries one request.
-enum Carrier {
-    Alone(Lease),
-    Shared(Stream),
-}
-
 impl Pool {
     /// A pool; nothing is opened before it is needed.
     ///
@@ -88,96 +77,6 @@ impl Pool {
             kept_up: AtomicBool::new(false),
             next_id: AtomicU64::new(1),
         })))
-    }
-
-    /// Make one call on a connection of this pool. The result is JSON text.
-    ///
-    /// # Errors
-    /// Whatever the call meets: no connection in time, a lost one, the deadline, the node's own error.
-    pub async fn request(&self, request: &Request, timeout: Timeout) -> Result<Bytes> {
-        let call = Call::new(timeout.or(self.settings().request_timeout));
-        self.request_within(request, timeout, &call).await
-    }
-
-    /// The same within a call that has begun already.
-    pub(in crate::engine) async fn request_within(
-        &self,
-        request: &Request,
-        timeout: Timeout,
-        call: &Call,
-    ) -> Result<Bytes> {
-        self.scopes().count(Event::Request);
-        let result = call.bound(self.carry(request, timeout, call), |call| self.timed_out(call)).await;
-        self.scopes().observe(Latency::Request, call.elapsed());
-        self.counted(result)
-    }
-
-    async fn carry(&self, request: &Request, timeout: Timeout, call: &Call) -> Result<Bytes> {
-        let mut resends = 0;
-        loop {
-            let carrier = self.within_acquire_timeout(timeout, call, self.carrier(call)).await?;
-            let transport = match &carrier {
-                Carrier::Alone(lease) => lease.transport()?,
-                Carrier::Shared(stream) => Arc::clone(stream.transport()),
-            };
-            let sent = {
-                let _in_flight = self.scopes().hold(Gauge::InFlight);
-                exchange::one(&*transport, self.target(), self.next_id(1), request, call).await
-            };
-            match sent {
-                Ok(result) => return Ok(result),
-                Err(SendError::Failed(error)) => return Err(self.mark(error)),
-                Err(SendError::NotSent) if resends < RESENDS => {
-                    resends += 1;
-                    self.scopes().count(Event::Retry);
-                }
-                Err(SendError::NotSent) => return Err(self.mark(lost())),
-            }
-        }
-    }
-
-    async fn carrier(&self, call: &Call) -> Result<Carrier> {
-        call.enter(Phase::Queue);
-        if !self.0.multiplexed.load(Ordering::Relaxed) {
-            let lease = self.lease_within(call).await?;
-            let transport = lease.transport()?;
-            if transport.streams() == 1 {
-                return Ok(Carrier::Alone(lease));
-            }
-            self.0.multiplexed.store(true, Ordering::Relaxed);
-            self.sharing().publish(self, lease, transport);
-        }
-        if !self.owes_another() {
-            if let Some(stream) = self.sharing().join(self) {
-                return Ok(Carrier::Shared(stream));
-            }
-        }
-        self.stream_in_line(call).await
-    }
-
-    /// Wait for a place on a shared connection, leasing another one meanwhile.
-    async fn stream_in_line(&self, call: &Call) -> Result<Carrier> {
-        let mut place = self.sharing().wait();
-        loop {
-            tokio::select! {
-                biased;
-                stream = &mut place => return stream.map(Carrier::Shared).map_err(|_| self.mark(closed())),
-                lease = self.lease_in_turn(call) => {
-                    let lease = lease?;
-                    let transport = lease.transport()?;
-                    if transport.streams() == 1 {
-                        self.0.multiplexed.store(false, Ordering::Relaxed);
-                        return Ok(Carrier::Alone(lease));
-                    }
-                    self.sharing().publish(self, lease, transport);
-                }
-            }
-        }
-    }
-
-    async fn lease_in_turn(&self, call: &Call) -> Result<Lease> {
-        let _turn = self.sharing().turn.lock().await;
-        self.lease_within(call).await
     }
 
     /// Take a connection for oneself.
@@ -213,27 +112,6 @@ impl Pool {
         ticket.map_err(|error| self.mark(error))
     }
 
-    /// A call with a timeout of its own is bounded by that alone; any other waits for a connection no longer than
-    /// `acquire_timeout`.
-    async fn within_acquire_timeout<T>(
-        &self,
-        timeout: Timeout,
-        call: &Call,
-        acquire: impl Future<Output = Result<T>>,
-    ) -> Result<T> {
-        let limit = match timeout {
-            Timeout::Of(_) => None,
-            Timeout::Default => self.settings().acquire_timeout,
-        };
-        match limit.filter(|limit| call.remaining().is_none_or(|rest| *limit < rest)) {
-            None => acquire.await,
-            Some(limit) => match tokio::time::timeout(limit, acquire).await {
-                Ok(result) => result,
-                Err(_) => Err(self.timed_out(call)),
-            },
-        }
-    }
-
     /// The error of a call whose time ran out: where it waited for a connection, it says who has them.
     pub(super) fn timed_out(&self, call: &Call) -> Error {
         let mut error = call.timed_out(&self.0.home.name());
@@ -258,13 +136,14 @@ impl Pool {
             home.gate.waiting(home.id),
         );
         if let Some((held, place)) = home.holders.longest() {
-            text.push_str(&format!("; longest holder {:.1} s at {place}", held.as_secs_f64()));
+            // Writing to a String cannot fail.
+            let _ = write!(text, "; longest holder {:.1} s at {place}", held.as_secs_f64());
         }
         text.push(')');
         text
     }
 
-    fn counted<T>(&self, result: Result<T>) -> Result<T> {
+    pub(super) fn counted<T>(&self, result: Result<T>) -> Result<T> {
         if let Err(error) = &result {
             self.scopes().count(Event::Error(error.kind()));
         }
@@ -288,7 +167,7 @@ impl Pool {
     pub async fn close(&self, timeout: Option<Duration>) {
         self.0.home.gate.close();
         self.dismiss();
-        let _ = Call::new(timeout).bound(async { Ok(self.0.home.gate.all_back().await) }, |_| closed()).await;
+        self.0.home.gate.all_back_within(timeout).await;
         self.cut_all();
     }
 
@@ -338,6 +217,15 @@ impl Pool {
     pub(super) fn downgrade(&self) -> impl Fn() -> Option<Self> + Send + Sync + 'static {
         let weak = Arc::downgrade(&self.0);
         move || weak.upgrade().map(Self)
+    }
+
+    /// Whether its connections carry many requests at a time, as far as is known.
+    pub(super) fn is_multiplexed(&self) -> bool {
+        self.0.multiplexed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_multiplexed(&self, multiplexed: bool) {
+        self.0.multiplexed.store(multiplexed, Ordering::Relaxed);
     }
 
     /// Whether it was closed.
@@ -410,42 +298,4 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.home.gate.dismiss_pool(self.home.id);
     }
-}
-
-/// A caller in the queue: counted as cancelled if it goes before it is served and its time is not up.
-struct Waiting<'a> {
-    pool: &'a Pool,
-    call: &'a Call,
-    since: Instant,
-    ended: bool,
-    _gauge: crate::engine::metrics::Held,
-}
-
-impl<'a> Waiting<'a> {
-    fn new(pool: &'a Pool, call: &'a Call) -> Self {
-        Self { pool, call, since: Instant::now(), ended: false, _gauge: pool.scopes().hold(Gauge::Waiting) }
-    }
-
-    fn end(mut self, ticket: &Result<Ticket>) {
-        self.ended = true;
-        if ticket.is_ok() {
-            self.pool.scopes().count(Event::Wait);
-            self.pool.scopes().observe(Latency::Wait, self.since.elapsed());
-        } else {
-            self.pool.scopes().count(Event::Rejection);
-        }
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        if !self.ended && self.call.remaining() != Some(Duration::ZERO) {
-            self.pool.scopes().count(Event::Cancellation);
-        }
-    }
-}
-
-/// The error when connections go as fast as they are opened.
-pub(super) fn lost() -> Error {
-    Error::new(Kind::ConnectionClosed, "the node closed the connection before the request was sent")
 }

@@ -1,0 +1,33 @@
+//! What awaited calls give back to Python.
+
+use bytes::Bytes;
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use super::errors::to_py;
+use super::json_in;
+use crate::engine::error::{Error, Kind, Result};
+
+/// `None`, for operations that have nothing to say.
+#[allow(clippy::unnecessary_wraps)]
+pub fn none(py: Python<'_>, _: ()) -> PyResult<Py<PyAny>> {
+    Ok(py.None())
+}
+
+/// The value that a JSON text stands for.
+pub fn decoded(py: Python<'_>, text: Bytes) -> PyResult<Py<PyAny>> {
+    json_in::to_python(py, &text).map_err(|error| match error {
+        json_in::InError::TooDeep => to_py(py, Error::new(Kind::Protocol, "the answer is nested too deeply")),
+        json_in::InError::Python(error) => error,
+    })
+}
+
+/// A list of values, and of exceptions where a call failed.
+pub fn list(py: Python<'_>, results: Vec<Result<Bytes>>) -> PyResult<Py<PyAny>> {
+    let values = results.into_iter().map(|result| match result {
+        Ok(text) => decoded(py, text),
+        Err(error) => Ok(to_py(py, error).into_value(py).into_any()),
+    });
+    let values: Vec<Py<PyAny>> = values.collect::<PyResult<_>>()?;
+    Ok(PyList::new(py, values)?.into_any().unbind())
+}

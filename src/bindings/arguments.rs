@@ -1,0 +1,218 @@
+//! Python arguments as the engine wants them. Reading only: what is allowed is the engine's to say.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyMapping, PyString, PyTuple};
+
+use super::errors::to_py;
+use super::json_out;
+use super::limiter::RateLimiter;
+use crate::engine::chain::{ChainConfig, Limit, NetworkId};
+use crate::engine::config;
+use crate::engine::credentials::{Field, Fields, Secret};
+use crate::engine::error::Error;
+use crate::engine::jsonrpc::Request;
+use crate::engine::target::{Target, TargetOptions};
+use crate::engine::transport::{AddressPolicy, ClientCert, Pem, Route, TlsOptions};
+
+/// The options that say how to get to an endpoint, as they come from Python.
+pub struct RouteOptions<'a, 'py> {
+    pub endpoint: &'a Bound<'py, PyAny>,
+    pub credentials: Option<&'a Bound<'py, PyAny>>,
+    pub headers: Option<&'a Bound<'py, PyAny>>,
+    pub proxy: Option<&'a str>,
+    pub trust_env: bool,
+    pub ca: Option<&'a Bound<'py, PyAny>>,
+    pub client_cert: Option<&'a Bound<'py, PyAny>>,
+    pub allow_plaintext: bool,
+    pub address_policy: &'a str,
+    pub max_response_bytes: i64,
+}
+
+impl RouteOptions<'_, '_> {
+    /// The route.
+    pub fn route(&self, py: Python<'_>) -> PyResult<Route> {
+        let raise = |error| to_py(py, error);
+        let endpoint = endpoint(self.endpoint)?;
+        let credentials = self.credentials.map(|given| fields("credentials", given)).transpose()?;
+        let headers = self.headers.map(|given| text_pairs("headers", given)).transpose()?.unwrap_or_default();
+        let options = TargetOptions { headers, allow_plaintext: self.allow_plaintext };
+        let credentials = credentials.as_ref().filter(|fields| !fields.is_empty());
+        let target = Target::new(&endpoint, credentials, &options).map_err(raise)?;
+        Ok(Route {
+            target,
+            proxy: self.proxy.map(|proxy| Secret::new(proxy.to_owned())),
+            trust_env: self.trust_env,
+            tls: TlsOptions { ca: ca(self.ca)?, client_cert: client_cert(self.client_cert)? },
+            addresses: AddressPolicy::parse(self.address_policy).map_err(raise)?,
+            max_response_bytes: config::count("max_response_bytes", self.max_response_bytes, 1)
+                .map_err(raise)?,
+        })
+    }
+}
+
+/// What a chain is connected with.
+pub fn chain_config(
+    route: Route,
+    network_id: Option<&Bound<'_, PyAny>>,
+    rate_limit: Option<&Bound<'_, PyAny>>,
+) -> PyResult<ChainConfig> {
+    Ok(ChainConfig {
+        route,
+        network_id: network_id.map(network).transpose()?,
+        rate_limit: rate_limit.map(limit).transpose()?,
+    })
+}
+
+fn endpoint(given: &Bound<'_, PyAny>) -> PyResult<String> {
+    if let Ok(url) = given.cast::<PyString>() {
+        return Ok(url.to_str()?.to_owned());
+    }
+    let urls: Vec<String> =
+        given.extract().map_err(|_| bad(given.py(), "endpoint", "must be a URL or a sequence of URLs"))?;
+    match <[String; 1]>::try_from(urls) {
+        Ok([url]) => Ok(url),
+        Err(_) => {
+            Err(bad(given.py(), "endpoint", "must be one URL: several for one chain are not supported yet"))
+        }
+    }
+}
+
+fn network(given: &Bound<'_, PyAny>) -> PyResult<NetworkId> {
+    if let Ok(number) = given.extract::<u64>() {
+        return Ok(NetworkId::Number(number));
+    }
+    given
+        .extract::<String>()
+        .map(NetworkId::Name)
+        .map_err(|_| bad(given.py(), "network_id", "must be a chain id, or a network's name or genesis hash"))
+}
+
+fn limit(given: &Bound<'_, PyAny>) -> PyResult<Limit> {
+    if let Ok(limiter) = given.cast::<RateLimiter>() {
+        return Ok(Limit::Shared(limiter.get().engine()?.clone()));
+    }
+    let rate: f64 = given
+        .extract()
+        .map_err(|_| bad(given.py(), "rate_limit", "must be requests per second or a RateLimiter"))?;
+    Limit::per_second(rate).map_err(|error| to_py(given.py(), error))
+}
+
+/// Credentials: a mapping of names to texts, and of `headers` to a mapping.
+pub fn fields(argument: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Fields> {
+    let mapping = given.cast::<PyMapping>().map_err(|_| {
+        PyTypeError::new_err(format!("{argument} must be a mapping, not {}", type_name(given)))
+    })?;
+    let mut fields = Fields::new();
+    for item in mapping.items()?.iter() {
+        let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
+        let key: String =
+            key.extract().map_err(|_| bad(given.py(), argument, "must have strings for keys"))?;
+        let field = if let Ok(text) = value.cast::<PyString>() {
+            Field::Text(Secret::new(text.to_str()?.to_owned()))
+        } else if value.cast::<PyMapping>().is_ok() {
+            Field::Headers(text_pairs(argument, &value)?)
+        } else if let Ok(path) = path_text(&value) {
+            Field::Text(Secret::new(path))
+        } else {
+            Field::Unusable
+        };
+        fields.push((key, field));
+    }
+    Ok(fields)
+}
+
+fn text_pairs(argument: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Vec<(String, Secret)>> {
+    let wrong = || bad(given.py(), argument, "must be a mapping of str to str");
+    let mapping = given.cast::<PyMapping>().map_err(|_| wrong())?;
+    let items = mapping.items()?;
+    let pairs = items.iter().map(|item| {
+        let (name, value): (String, String) = item.extract().map_err(|_| wrong())?;
+        Ok((name, Secret::new(value)))
+    });
+    pairs.collect()
+}
+
+fn ca(given: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Arc<str>>> {
+    let Some(given) = given else { return Ok(None) };
+    let text = pem("ca", given)?.expose().into();
+    Ok(Some(text))
+}
+
+fn client_cert(given: Option<&Bound<'_, PyAny>>) -> PyResult<Option<ClientCert>> {
+    let Some(given) = given else { return Ok(None) };
+    let (chain, key) = match given.cast::<PyTuple>() {
+        Ok(pair) => {
+            let (chain, key): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair.extract()?;
+            (pem("client_cert", &chain)?, pem("client_cert", &key)?)
+        }
+        Err(_) => {
+            let both = pem("client_cert", given)?;
+            (both.clone(), both)
+        }
+    };
+    Ok(Some(ClientCert { chain: chain.expose().into(), key }))
+}
+
+/// PEM text as it is, or out of a file.
+fn pem(argument: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Secret> {
+    let source = if let Ok(bytes) = given.cast::<PyBytes>() {
+        Pem::Text(Secret::new(String::from_utf8_lossy(bytes.as_bytes()).into_owned()))
+    } else {
+        Pem::Path(path_text(given)?.into())
+    };
+    source.read(argument).map_err(|error| to_py(given.py(), error))
+}
+
+/// A path, or any text.
+fn path_text(given: &Bound<'_, PyAny>) -> PyResult<String> {
+    given.py().import("os")?.call_method1("fspath", (given,))?.extract()
+}
+
+/// One call: a method and its parameters.
+pub fn request(py: Python<'_>, method: &str, params: Option<&Bound<'_, PyAny>>) -> PyResult<Request> {
+    let params = match params {
+        None => Bytes::from_static(b"[]"),
+        Some(params) => json_out::params(py, params)
+            .map_err(|error| match error {
+                json_out::OutError::Refused(message) => to_py(py, Error::argument("params", message)),
+                json_out::OutError::Python(error) => error,
+            })?
+            .into(),
+    };
+    Request::new(method, params).map_err(|error| to_py(py, error))
+}
+
+/// Several calls: pairs of a method and its parameters.
+pub fn requests(py: Python<'_>, calls: &Bound<'_, PyAny>) -> PyResult<Vec<Request>> {
+    let wrong = || bad(py, "calls", "must be pairs of a method and its parameters");
+    let mut requests = Vec::new();
+    for call in calls.try_iter().map_err(|_| wrong())? {
+        let (method, params): (String, Bound<'_, PyAny>) = call?.extract().map_err(|_| wrong())?;
+        requests.push(request(py, &method, Some(&params))?);
+    }
+    Ok(requests)
+}
+
+/// The line of Python that is calling, as `file:line`.
+pub fn place(py: Python<'_>) -> Arc<str> {
+    let found = || -> PyResult<String> {
+        let frame = py.import("sys")?.call_method0("_getframe")?;
+        let file: String = frame.getattr("f_code")?.getattr("co_filename")?.extract()?;
+        let line: u32 = frame.getattr("f_lineno")?.extract()?;
+        Ok(format!("{file}:{line}"))
+    };
+    found().unwrap_or_else(|_| "an unknown place".to_owned()).into()
+}
+
+/// The exception for a bad argument.
+pub fn bad(py: Python<'_>, argument: &'static str, message: &str) -> PyErr {
+    to_py(py, Error::argument(argument, message))
+}
+
+fn type_name(given: &Bound<'_, PyAny>) -> String {
+    given.get_type().name().map_or_else(|_| "something else".to_owned(), |name| name.to_string())
+}

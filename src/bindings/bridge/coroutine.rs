@@ -1,0 +1,281 @@
+//! What Python awaits: an object that asyncio takes for a coroutine, and that knows nothing of what it waits for.
+
+use std::ffi::CString;
+use std::mem;
+use std::sync::{Arc, Mutex};
+use std::task::{self, Context, Poll};
+
+use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyTypeError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+
+use super::job::{self, Finish, Outcome, Work};
+use super::protocol::{Scope, exception, stop_iteration};
+use super::waiting::Waiting;
+use super::{Release, lock};
+use crate::bindings::process::Owned;
+use crate::bindings::{errors, runtime};
+use crate::engine::error;
+
+/// How work begins when it is awaited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// It is polled once on the thread of the event loop. If it is ready, nothing is suspended.
+    Poll,
+    /// It goes to the runtime without trying.
+    Spawn,
+}
+
+/// An operation that starts when it is awaited.
+#[pyclass(frozen, module = "genesis_replicator")]
+pub struct Coroutine {
+    name: &'static str,
+    state: Owned<Mutex<State>>,
+    scope: Option<Scope>,
+}
+
+enum State {
+    New(Start, Box<dyn FnOnce() -> Work + Send>),
+    Ready(Py<PyAny>),
+    Waiting(Waiting),
+    /// Also while it is being advanced.
+    Closed,
+}
+
+impl Coroutine {
+    /// An operation called `name`, like `"ChainManager.request"`.
+    ///
+    /// `make` is called when it is awaited, on the thread of the event loop; `finish` there when the caller resumes.
+    /// Both run in the context of the runtime, and so does every drop of the future and of a result that nobody takes.
+    pub fn new<F, T>(
+        name: &'static str,
+        start: Start,
+        make: impl FnOnce() -> F + Send + 'static,
+        finish: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = error::Result<T>> + Send + 'static,
+        T: Send + 'static,
+    {
+        let begin = move || -> Work {
+            let future = make();
+            Box::pin(async move {
+                let result = future.await;
+                Box::new(move |py: Python<'_>| match result {
+                    Ok(value) => finish(py, value),
+                    Err(error) => Err(errors::to_py(py, error)),
+                }) as Finish
+            })
+        };
+        Self::in_state(name, State::New(start, Box::new(begin)))
+    }
+
+    /// An operation whose value is known.
+    pub fn ready(name: &'static str, value: Py<PyAny>) -> Self {
+        Self::in_state(name, State::Ready(value))
+    }
+
+    /// The same operation, also for `async with`: what it gives is handed to `release` at the end of the block.
+    #[must_use]
+    pub fn with_release(self, release: Release) -> Self {
+        let mut coroutine = self;
+        coroutine.scope = Some(Scope::new(release));
+        coroutine
+    }
+
+    fn in_state(name: &'static str, state: State) -> Self {
+        Self { name, state: Owned::new(Mutex::new(state)), scope: None }
+    }
+
+    fn replace(&self, state: State) -> PyResult<State> {
+        Ok(mem::replace(&mut *lock(self.state.get()?), state))
+    }
+
+    /// Goes on to the next future to wait for, or to the end, which is an exception.
+    fn advance(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        match self.replace(State::Closed)? {
+            State::New(start, begin) => self.begin(py, start, begin),
+            State::Ready(value) => Err(stop_iteration(value.bind(py))),
+            State::Waiting(waiting) => self.resume(py, waiting),
+            State::Closed => Err(already_awaited()),
+        }
+    }
+
+    fn begin(&self, py: Python<'_>, start: Start, begin: impl FnOnce() -> Work) -> PyResult<Py<PyAny>> {
+        let io = runtime::io(py)?;
+        let _runtime = io.enter();
+        let mut work = begin();
+        if start == Start::Poll {
+            let mut context = Context::from_waker(task::Waker::noop());
+            if let Poll::Ready(outcome) = job::poll(&mut work, &mut context) {
+                return Err(self.end(py, outcome));
+            }
+        }
+        self.suspend(py, Waiting::start(py, Arc::clone(&io), work)?)
+    }
+
+    fn resume(&self, py: Python<'_>, waiting: Waiting) -> PyResult<Py<PyAny>> {
+        match waiting.take() {
+            Some(outcome) => {
+                let _runtime = waiting.enter();
+                Err(self.end(py, outcome))
+            }
+            None => self.suspend(py, waiting),
+        }
+    }
+
+    fn suspend(&self, py: Python<'_>, mut waiting: Waiting) -> PyResult<Py<PyAny>> {
+        let future = waiting.future(py)?;
+        self.replace(State::Waiting(waiting))?;
+        Ok(future)
+    }
+
+    /// The exception that ends the coroutine: its own, or the one that carries its value.
+    fn end(&self, py: Python<'_>, outcome: Outcome) -> PyErr {
+        match outcome.into_python(py) {
+            Ok(value) => {
+                if let Some(scope) = &self.scope {
+                    scope.keep(py, &value);
+                }
+                stop_iteration(value.bind(py))
+            }
+            Err(error) => error,
+        }
+    }
+}
+
+#[pymethods]
+impl Coroutine {
+    #[getter]
+    fn __qualname__(&self) -> &'static str {
+        self.name
+    }
+
+    #[getter]
+    fn __name__(&self) -> &'static str {
+        self.name.rsplit('.').next().unwrap_or(self.name)
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> String {
+        format!("<coroutine object {} at {:#x}>", slf.get().name, slf.as_ptr() as usize)
+    }
+
+    fn __await__<'a, 'py>(slf: &'a Bound<'py, Self>) -> PyResult<&'a Bound<'py, Self>> {
+        match *lock(slf.get().state.get()?) {
+            State::Waiting(_) => Err(PyRuntimeError::new_err("coroutine is being awaited already")),
+            _ => Ok(slf),
+        }
+    }
+
+    fn __iter__<'a, 'py>(slf: &'a Bound<'py, Self>) -> &'a Bound<'py, Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.advance(py)
+    }
+
+    fn send(&self, py: Python<'_>, _value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        self.advance(py)
+    }
+
+    /// Ends the operation with an exception. When this returns, all that it held is free.
+    #[pyo3(signature = (typ, val=None, tb=None))]
+    fn throw(
+        &self,
+        typ: &Bound<'_, PyAny>,
+        val: Option<&Bound<'_, PyAny>>,
+        tb: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let thrown = exception(typ, val, tb)?;
+        match self.replace(State::Closed)? {
+            State::Closed => Err(already_awaited()),
+            _ => Err(thrown),
+        }
+    }
+
+    /// Ends the operation, if it has not ended.
+    fn close(&self) {
+        // In a child after a fork there is nothing that could be ended.
+        drop(self.replace(State::Closed));
+    }
+
+    fn __aenter__<'a, 'py>(slf: &'a Bound<'py, Self>) -> PyResult<&'a Bound<'py, Self>> {
+        slf.get().scope()?.enter();
+        Ok(slf)
+    }
+
+    fn __aexit__(
+        &self,
+        py: Python<'_>,
+        _typ: &Bound<'_, PyAny>,
+        _val: &Bound<'_, PyAny>,
+        _tb: &Bound<'_, PyAny>,
+    ) -> PyResult<Self> {
+        self.scope()?.leave(py)?;
+        Ok(Self::ready(self.name, py.None()))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Some(scope) = &self.scope {
+            scope.traverse(&visit)?;
+        }
+        let Ok(Ok(state)) = self.state.get().map(Mutex::try_lock) else { return Ok(()) };
+        match &*state {
+            State::Ready(value) => visit.call(value),
+            State::Waiting(waiting) => waiting.traverse(&visit),
+            State::New(..) | State::Closed => Ok(()),
+        }
+    }
+
+    fn __clear__(&self) {
+        if let Some(scope) = &self.scope {
+            scope.clear();
+        }
+        // A new one holds nothing that is part of a cycle, and its drop has something to say.
+        if let Ok(state) = self.state.get() {
+            let mut state = lock(state);
+            if matches!(*state, State::Waiting(_)) {
+                let before = mem::replace(&mut *state, State::Closed);
+                drop(state);
+                drop(before);
+            }
+        }
+    }
+}
+
+impl Coroutine {
+    fn scope(&self) -> PyResult<&Scope> {
+        self.scope.as_ref().ok_or_else(|| {
+            PyTypeError::new_err(format!(
+                "'{}' does not support the asynchronous context manager protocol",
+                self.name
+            ))
+        })
+    }
+}
+
+impl Drop for Coroutine {
+    fn drop(&mut self) {
+        let Ok(state) = self.state.get() else { return };
+        if matches!(*lock(state), State::New(..) | State::Ready(_)) {
+            Python::try_attach(|py| warn_never_awaited(py, self.name));
+        }
+    }
+}
+
+fn already_awaited() -> PyErr {
+    PyRuntimeError::new_err("cannot reuse already awaited coroutine")
+}
+
+fn warn_never_awaited(py: Python<'_>, name: &str) {
+    // An exception may be on its way while its frames are dropped.
+    let pending = PyErr::take(py);
+    let message = CString::new(format!("coroutine '{name}' was never awaited")).unwrap_or_default();
+    if let Err(error) = PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &message, 1) {
+        error.write_unraisable(py, None);
+    }
+    if let Some(error) = pending {
+        error.restore(py);
+    }
+}

@@ -1,0 +1,26 @@
+//! The bridge from Rust futures to asyncio: an awaitable that every part of asyncio takes for a coroutine.
+//!
+//! `coroutine` is what Python sees, `protocol` its small print. When its work is not ready at once it becomes a `job`
+//! on the runtime, for which the coroutine is `waiting`. A finished job leaves a number on the `queue` of its event loop, which is woken through a `signal` once for many results;
+//! there `event_loop` completes the `asyncio.Future` that the number stands for. No Python object ever gets to the
+//! runtime's thread, and that thread never takes the GIL.
+
+mod coroutine;
+mod event_loop;
+mod job;
+mod protocol;
+mod queue;
+mod signal;
+mod waiting;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use coroutine::{Coroutine, Start};
+pub use event_loop::LoopBridge;
+pub use protocol::Release;
+pub use queue::Flusher;
+
+/// Locks, also after a panic: nothing that is locked here is left half changed.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,174 @@
+//! `Connection`.
+
+use std::ffi::CString;
+
+use pyo3::exceptions::PyResourceWarning;
+use pyo3::prelude::*;
+
+use super::answers;
+use super::arguments;
+use super::bridge::{Coroutine, Start};
+use super::process::Owned;
+use super::runtime;
+use crate::engine::config;
+use crate::engine::pool::Connection as Engine;
+
+/// A network connection that is yours until you give it back.
+///
+/// On HTTP/1.1 its calls run one after the other. `async with` gives it back at the end, as `await close()` does.
+#[pyclass(frozen, module = "genesis_replicator")]
+pub struct Connection(Owned<Engine>);
+
+#[pymethods]
+impl Connection {
+    /// Its unique name.
+    #[getter]
+    fn id(&self) -> PyResult<&str> {
+        Ok(self.0.get()?.id())
+    }
+
+    /// The label of its chain; `None` for a pool that stands alone.
+    #[getter]
+    fn chain_id(&self) -> PyResult<Option<&str>> {
+        Ok(self.0.get()?.chain_id())
+    }
+
+    /// Where it leads: scheme, host and port.
+    #[getter]
+    fn endpoint(&self) -> PyResult<String> {
+        Ok(self.0.get()?.endpoint())
+    }
+
+    /// Make one JSON-RPC call on this connection.
+    ///
+    /// Args:
+    ///     method: Such as `"eth_blockNumber"`.
+    ///     params: Anything that `json.dumps` takes; `bytes` become `0x…`.
+    ///     timeout: Seconds for all of it; the `request_timeout` of its manager, or 30, by default.
+    ///
+    /// Returns:
+    ///     The decoded `result`.
+    ///
+    /// Raises:
+    ///     ConnectionClosedError: It was given back.
+    ///     RpcError: The node answered with an error.
+    ///     RequestTimeoutError: The time is up.
+    #[pyo3(signature = (method, params=None, *, timeout=None))]
+    fn request(
+        &self,
+        py: Python<'_>,
+        method: &str,
+        params: Option<&Bound<'_, PyAny>>,
+        timeout: Option<f64>,
+    ) -> PyResult<Coroutine> {
+        const NAME: &str = "Connection.request";
+        let connection = self.0.get()?.clone();
+        let request = match arguments::request(py, method, params) {
+            Ok(request) => request,
+            Err(error) => return Ok(Coroutine::failed(NAME, error)),
+        };
+        let call = async move { connection.request(&request, config::timeout(timeout)?).await };
+        Ok(Coroutine::new(NAME, Start::Spawn, || call, answers::decoded))
+    }
+
+    /// Make several calls in one HTTP request.
+    ///
+    /// Args:
+    ///     calls: Pairs of a method and its parameters.
+    ///     timeout: Seconds for all of it.
+    ///     return_exceptions: Whether a failed call gives its exception in its place, instead of raising it.
+    ///
+    /// Returns:
+    ///     The results, in the order of the calls.
+    #[pyo3(signature = (calls, *, timeout=None, return_exceptions=false))]
+    fn batch(
+        &self,
+        py: Python<'_>,
+        calls: &Bound<'_, PyAny>,
+        timeout: Option<f64>,
+        return_exceptions: bool,
+    ) -> PyResult<Coroutine> {
+        const NAME: &str = "Connection.batch";
+        let connection = self.0.get()?.clone();
+        let requests = match arguments::requests(py, calls) {
+            Ok(requests) => requests,
+            Err(error) => return Ok(Coroutine::failed(NAME, error)),
+        };
+        let call = async move {
+            let results = connection.batch(&requests, config::timeout(timeout)?).await?;
+            match results.iter().find_map(|result| result.as_ref().err()) {
+                Some(error) if !return_exceptions => Err(error.clone()),
+                _ => Ok(results),
+            }
+        };
+        Ok(Coroutine::new(NAME, Start::Spawn, || call, answers::list))
+    }
+
+    /// Give it back. Calls in flight fail with `ConnectionClosedError`. The second time does nothing.
+    fn close(&self) -> PyResult<Coroutine> {
+        let connection = self.0.get()?.clone();
+        let close = async move {
+            connection.close();
+            Ok(())
+        };
+        Ok(Coroutine::new("Connection.close", Start::Poll, || close, answers::none))
+    }
+
+    fn __aenter__(slf: Py<Self>) -> Coroutine {
+        Coroutine::ready("Connection.__aenter__", slf.into_any())
+    }
+
+    fn __aexit__(
+        &self,
+        _exc_type: &Bound<'_, PyAny>,
+        _exc: &Bound<'_, PyAny>,
+        _tb: &Bound<'_, PyAny>,
+    ) -> PyResult<Coroutine> {
+        self.close()
+    }
+
+    fn __repr__(&self) -> PyResult<String> {
+        let connection = self.0.get()?;
+        let closed = if connection.is_closed() { " closed" } else { "" };
+        Ok(format!("<Connection {} to {}{closed}>", connection.id(), connection.endpoint()))
+    }
+}
+
+/// The Python side of a connection that was just leased.
+pub fn wrap(py: Python<'_>, connection: Engine) -> PyResult<Py<PyAny>> {
+    Ok(Py::new(py, Connection(Owned::new(connection)))?.into_any())
+}
+
+/// Give back what an `async with` had.
+pub fn release(py: Python<'_>, connection: &Py<PyAny>) -> PyResult<()> {
+    let runtime = runtime::io(py)?;
+    let _runtime = runtime.enter();
+    connection.bind(py).cast::<Connection>()?.get().0.get()?.close();
+    Ok(())
+}
+
+impl Drop for Connection {
+    /// A connection that nobody gave back goes back now, and its holder is told.
+    fn drop(&mut self) {
+        let Ok(connection) = self.0.get() else { return };
+        if connection.is_closed() {
+            return;
+        }
+        Python::try_attach(|py| {
+            // An exception may be on its way while its frames are dropped.
+            let pending = PyErr::take(py);
+            let text = format!("unclosed connection {}, acquired at {}", connection.id(), connection.place());
+            let text = CString::new(text).unwrap_or_default();
+            if let Err(error) = PyErr::warn(py, &py.get_type::<PyResourceWarning>(), &text, 1) {
+                error.write_unraisable(py, None);
+            }
+            if let Ok(runtime) = runtime::io(py) {
+                let _runtime = runtime.enter();
+                connection.close();
+            }
+            if let Some(error) = pending {
+                error.restore(py);
+            }
+        });
+    }
+}

@@ -1,0 +1,442 @@
+//! `ChainManager`.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use super::arguments::{self, RouteOptions};
+use super::bridge::{Coroutine, Start};
+use super::connection;
+use super::errors::to_py;
+use super::metrics::{MetricsCollector, to_dict};
+use super::process::Owned;
+use super::{answers, logging};
+use crate::engine::chain::{Many, NetworkId, Status};
+use crate::engine::config;
+use crate::engine::manager::Manager;
+use crate::engine::pool::Settings;
+
+/// Connections to chains, by labels of your own.
+///
+/// One manager holds at most `max_connections` network connections open over all its chains. It is used as
+/// `async with ChainManager() as manager:`, or between `await manager.start()` and `await manager.stop()`. Tasks, event
+/// loops and threads may share it.
+///
+/// Args:
+///     max_connections: The most connections at a time, 10 by default. More than the process's limit on open files
+///         carries is refused.
+///     acquire_timeout: Seconds to wait for a free connection, 30 by default, `math.inf` for ever.
+///     request_timeout: Seconds that a call may take in all, 30 by default, `math.inf` for ever.
+///     metrics: A `MetricsCollector` to feed with the duration and the errors of every request.
+///
+/// Raises:
+///     ConfigurationError: An argument is out of its range.
+#[pyclass(frozen, module = "genesis_replicator")]
+pub struct ChainManager {
+    manager: Owned<Manager>,
+    metrics: Option<Py<MetricsCollector>>,
+}
+
+#[pymethods]
+impl ChainManager {
+    #[new]
+    #[pyo3(signature = (max_connections=10, *, acquire_timeout=30.0, request_timeout=30.0, metrics=None))]
+    fn new(
+        py: Python<'_>,
+        max_connections: i64,
+        acquire_timeout: f64,
+        request_timeout: f64,
+        metrics: Option<Py<MetricsCollector>>,
+    ) -> PyResult<Self> {
+        let raise = |error| to_py(py, error);
+        let settings = Settings {
+            acquire_timeout: config::seconds("acquire_timeout", acquire_timeout).map_err(raise)?,
+            request_timeout: config::seconds("request_timeout", request_timeout).map_err(raise)?,
+            ..Settings::default()
+        };
+        let max_connections = config::max_connections(max_connections).map_err(raise)?;
+        let collector = metrics.as_ref().map(|metrics| metrics.get().engine()).transpose()?;
+        let manager = Manager::new(max_connections, settings, collector, logging::log());
+        Ok(Self { manager: Owned::new(manager), metrics })
+    }
+
+    /// Begin to work. Starting twice does nothing; a stopped manager starts anew.
+    fn start(&self, py: Python<'_>) -> PyResult<Coroutine> {
+        let manager = self.engine()?.clone();
+        let metrics = self.metrics.as_ref().map(|metrics| metrics.clone_ref(py));
+        let begin = async move {
+            manager.start();
+            Ok(())
+        };
+        Ok(Coroutine::new(
+            "ChainManager.start",
+            Start::Poll,
+            || begin,
+            move |py, ()| {
+                logging::begin(py)?;
+                if let Some(metrics) = metrics {
+                    MetricsCollector::watch(&metrics, py)?;
+                }
+                Ok(py.None())
+            },
+        ))
+    }
+
+    /// Stop: who waits is refused, calls in flight have `timeout` seconds to end, then every connection is closed.
+    ///
+    /// Args:
+    ///     timeout: Seconds, 5 by default. Stopping twice does nothing.
+    #[pyo3(signature = (timeout=5.0))]
+    fn stop(&self, py: Python<'_>, timeout: f64) -> PyResult<Coroutine> {
+        self.stopping(py, "ChainManager.stop", timeout)
+    }
+
+    fn __aenter__(slf: Bound<'_, Self>) -> PyResult<Coroutine> {
+        let manager = slf.get().engine()?.clone();
+        let metrics = slf.get().metrics.as_ref().map(|metrics| metrics.clone_ref(slf.py()));
+        let itself = slf.unbind();
+        let begin = async move {
+            manager.start();
+            Ok(())
+        };
+        Ok(Coroutine::new(
+            "ChainManager.__aenter__",
+            Start::Poll,
+            || begin,
+            move |py, ()| {
+                logging::begin(py)?;
+                if let Some(metrics) = metrics {
+                    MetricsCollector::watch(&metrics, py)?;
+                }
+                Ok(itself.into_any())
+            },
+        ))
+    }
+
+    fn __aexit__(
+        &self,
+        py: Python<'_>,
+        _exc_type: &Bound<'_, PyAny>,
+        _exc: &Bound<'_, PyAny>,
+        _tb: &Bound<'_, PyAny>,
+    ) -> PyResult<Coroutine> {
+        self.stopping(py, "ChainManager.__aexit__", 5.0)
+    }
+
+    /// Connect to a chain under a label of your own, and find out who answers.
+    ///
+    /// Connecting again with equal arguments does nothing; equal connects under way are one.
+    ///
+    /// Args:
+    ///     chain_id: The label, such as `"eth_mainnet"`.
+    ///     endpoint: The node's URL, `https://…` or `http://…`.
+    ///     credentials: What proves who you are: `api_key` (with `placement`), `bearer_token`, `username` and
+    ///         `password`, `cookie_file`, `jwt_secret`, `headers`. `None` and `{}` are none.
+    ///     timeout: Seconds for all of it; the manager's `request_timeout` by default.
+    ///     network_id: The chain id, network name or genesis hash that the node must have.
+    ///     rate_limit: Requests per second, or a `RateLimiter` that may be shared.
+    ///     headers: More HTTP headers, treated as secrets.
+    ///     proxy: `http://…` or `socks5://…` to go through.
+    ///     trust_env: Whether the environment's proxy settings count.
+    ///     ca: Certificates (PEM text, or a file) to trust besides the system's.
+    ///     client_cert: Our certificate and key (PEM, or a file with both, or a pair of files).
+    ///     allow_plaintext: Whether credentials may go over plain http to a host that is not this one.
+    ///     address_policy: Which addresses may be dialled: `"any"`, `"public"` or `"private"`.
+    ///     max_response_bytes: The longest answer that is read, 64 MiB by default.
+    ///
+    /// Returns:
+    ///     `True`.
+    ///
+    /// Raises:
+    ///     ConfigurationError: An argument is not usable.
+    ///     SecurityError: The credentials cannot be right, or would travel unprotected.
+    ///     ChainConnectionError: The node cannot be reached, or is not who it should be; its cause is chained.
+    #[pyo3(signature = (
+        chain_id, endpoint, credentials=None, *, timeout=None, network_id=None, rate_limit=None, headers=None,
+        proxy=None, trust_env=false, ca=None, client_cert=None, allow_plaintext=false, address_policy="any",
+        max_response_bytes=67_108_864
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn connect_to_chain(
+        &self,
+        py: Python<'_>,
+        chain_id: String,
+        endpoint: &Bound<'_, PyAny>,
+        credentials: Option<&Bound<'_, PyAny>>,
+        timeout: Option<f64>,
+        network_id: Option<&Bound<'_, PyAny>>,
+        rate_limit: Option<&Bound<'_, PyAny>>,
+        headers: Option<&Bound<'_, PyAny>>,
+        proxy: Option<&str>,
+        trust_env: bool,
+        ca: Option<&Bound<'_, PyAny>>,
+        client_cert: Option<&Bound<'_, PyAny>>,
+        allow_plaintext: bool,
+        address_policy: &str,
+        max_response_bytes: i64,
+    ) -> PyResult<Coroutine> {
+        const NAME: &str = "ChainManager.connect_to_chain";
+        let manager = self.engine()?.clone();
+        let options = RouteOptions {
+            endpoint,
+            credentials,
+            headers,
+            proxy,
+            trust_env,
+            ca,
+            client_cert,
+            allow_plaintext,
+            address_policy,
+            max_response_bytes,
+        };
+        let config =
+            options.route(py).and_then(|route| arguments::chain_config(route, network_id, rate_limit));
+        let config = match config {
+            Ok(config) => config,
+            Err(error) => return Ok(Coroutine::failed(NAME, error)),
+        };
+        let connect = async move {
+            let timeout = config::timeout(timeout)?;
+            manager.connect(&chain_id, config, timeout).await
+        };
+        Ok(Coroutine::new(
+            NAME,
+            Start::Poll,
+            || connect,
+            |py, connected| {
+                connected.commit().map_err(|error| to_py(py, error))?;
+                Ok(true.into_pyobject(py)?.to_owned().into_any().unbind())
+            },
+        ))
+    }
+
+    /// Forget a chain and close its connections; calls under way end by themselves.
+    ///
+    /// Raises:
+    ///     UnknownChainError: The label is not connected.
+    fn disconnect_from_chain(&self, chain_id: String) -> PyResult<Coroutine> {
+        let manager = self.engine()?.clone();
+        let disconnect = async move { manager.disconnect(&chain_id) };
+        Ok(Coroutine::new("ChainManager.disconnect_from_chain", Start::Poll, || disconnect, answers::none))
+    }
+
+    /// The labels of the connected chains, in order.
+    fn get_connected_chains(&self) -> PyResult<Coroutine> {
+        let manager = self.engine()?.clone();
+        let labels = async move { manager.labels() };
+        Ok(Coroutine::new(
+            "ChainManager.get_connected_chains",
+            Start::Poll,
+            || labels,
+            |py, labels| Ok(PyList::new(py, labels)?.into_any().unbind()),
+        ))
+    }
+
+    /// Ask a chain how it is doing.
+    ///
+    /// Returns:
+    ///     `label`, `family`, `network_id`, `head_block`, `latency` (seconds), and `endpoints`: for each its
+    ///     `endpoint`, whether it is `healthy`, its `latency` and its `error`.
+    ///
+    /// Raises:
+    ///     UnknownChainError: The label is not connected.
+    fn get_chain_status(&self, chain_id: String) -> PyResult<Coroutine> {
+        let manager = self.engine()?.clone();
+        let label = chain_id.clone();
+        let status = async move {
+            let chain = manager.chain(&chain_id)?;
+            Ok(chain.status().await)
+        };
+        Ok(Coroutine::new(
+            "ChainManager.get_chain_status",
+            Start::Spawn,
+            || status,
+            move |py, status| Ok(status_dict(py, &label, &status)?.into_any().unbind()),
+        ))
+    }
+
+    /// Take a connection for yourself: `conn = await manager.get_connection(c)` and later `await conn.close()`, or
+    /// `async with manager.get_connection(c) as conn`.
+    ///
+    /// Args:
+    ///     chain_id: The label.
+    ///     timeout: Seconds to wait; the manager's `acquire_timeout` by default.
+    ///
+    /// Raises:
+    ///     UnknownChainError: The label is not connected.
+    ///     PoolTimeoutError: None came free in time.
+    #[pyo3(signature = (chain_id, *, timeout=None))]
+    fn get_connection(&self, py: Python<'_>, chain_id: String, timeout: Option<f64>) -> PyResult<Coroutine> {
+        let manager = self.engine()?.clone();
+        let place = arguments::place(py);
+        let lease = async move {
+            let timeout = config::timeout(timeout)?;
+            let chain = manager.chain(&chain_id)?;
+            chain.connection(timeout, place).await
+        };
+        let coroutine =
+            Coroutine::new("ChainManager.get_connection", Start::Poll, || lease, connection::wrap);
+        Ok(coroutine.with_release(connection::release))
+    }
+
+    /// Make one JSON-RPC call on a pooled connection.
+    ///
+    /// Args:
+    ///     chain_id: The label.
+    ///     method: Such as `"eth_blockNumber"`.
+    ///     params: Anything that `json.dumps` takes; `bytes` become `0x…`.
+    ///     timeout: Seconds for all of it; the manager's `request_timeout` by default.
+    ///
+    /// Returns:
+    ///     The decoded `result`.
+    ///
+    /// Raises:
+    ///     RpcError: The node answered with an error.
+    ///     RequestTimeoutError: The time is up; its `phase` says what took it.
+    ///     PoolTimeoutError: The wait for a connection took all of it.
+    ///     ProtocolError: The answer is not a valid one.
+    #[pyo3(signature = (chain_id, method, params=None, *, timeout=None))]
+    fn request(
+        &self,
+        py: Python<'_>,
+        chain_id: String,
+        method: &str,
+        params: Option<&Bound<'_, PyAny>>,
+        timeout: Option<f64>,
+    ) -> PyResult<Coroutine> {
+        const NAME: &str = "ChainManager.request";
+        let manager = self.engine()?.clone();
+        let request = match arguments::request(py, method, params) {
+            Ok(request) => request,
+            Err(error) => return Ok(Coroutine::failed(NAME, error)),
+        };
+        let call = async move {
+            let timeout = config::timeout(timeout)?;
+            manager.request(&chain_id, &request, timeout).await
+        };
+        Ok(Coroutine::new(NAME, Start::Spawn, || call, answers::decoded))
+    }
+
+    /// Make many calls, a fixed number of them in flight.
+    ///
+    /// Args:
+    ///     chain_id: The label.
+    ///     calls: Pairs of a method and its parameters.
+    ///     concurrency: How many may be in flight; by default 64, or `max_connections` if that is more.
+    ///     timeout: Seconds for all of them together; by default each has the manager's `request_timeout`.
+    ///     return_exceptions: Whether a failed call gives its exception in its place, instead of ending the others.
+    ///
+    /// Returns:
+    ///     The results, in the order of the calls.
+    #[pyo3(signature = (chain_id, calls, *, concurrency=None, timeout=None, return_exceptions=false))]
+    fn request_many(
+        &self,
+        py: Python<'_>,
+        chain_id: String,
+        calls: &Bound<'_, PyAny>,
+        concurrency: Option<i64>,
+        timeout: Option<f64>,
+        return_exceptions: bool,
+    ) -> PyResult<Coroutine> {
+        const NAME: &str = "ChainManager.request_many";
+        let manager = self.engine()?.clone();
+        let requests = match arguments::requests(py, calls) {
+            Ok(requests) => requests,
+            Err(error) => return Ok(Coroutine::failed(NAME, error)),
+        };
+        let run = async move {
+            let timeout = config::timeout(timeout)?;
+            let concurrency = concurrency.map(|most| config::count("concurrency", most, 1)).transpose()?;
+            let many = Many { requests, concurrency, timeout, fail_fast: !return_exceptions };
+            manager.request_many(&chain_id, many).await
+        };
+        Ok(Coroutine::new(NAME, Start::Spawn, || run, answers::list))
+    }
+
+    /// Ask the node whether it accepts the credentials.
+    ///
+    /// Returns:
+    ///     `False` when it refuses them.
+    ///
+    /// Raises:
+    ///     ChainConnectionError: It could not be asked.
+    fn verify_credentials(&self, chain_id: String) -> PyResult<Coroutine> {
+        let manager = self.engine()?.clone();
+        let verify = async move {
+            let chain = manager.chain(&chain_id)?;
+            chain.verify_credentials().await
+        };
+        Ok(Coroutine::new(
+            "ChainManager.verify_credentials",
+            Start::Spawn,
+            || verify,
+            |py, good| Ok(good.into_pyobject(py)?.to_owned().into_any().unbind()),
+        ))
+    }
+
+    /// What the manager counts: connections by what they do, waits, requests, errors, latencies, the process.
+    ///
+    /// Args:
+    ///     chain_id: A label, for that chain alone.
+    ///
+    /// Returns:
+    ///     A dictionary; `pool_utilization` is the percentage of `max_connections` in use, `chains` the same by label.
+    #[pyo3(signature = (chain_id=None))]
+    fn get_pool_metrics(&self, chain_id: Option<String>) -> PyResult<Coroutine> {
+        let manager = self.engine()?.clone();
+        let metrics = async move { manager.pool_metrics(chain_id.as_deref()) };
+        Ok(Coroutine::new(
+            "ChainManager.get_pool_metrics",
+            Start::Poll,
+            || metrics,
+            |py, value| to_dict(py, &value),
+        ))
+    }
+
+    fn __repr__(&self) -> PyResult<String> {
+        let manager = self.engine()?;
+        Ok(format!("<ChainManager max_connections={}>", manager.max_connections()))
+    }
+}
+
+impl ChainManager {
+    fn engine(&self) -> PyResult<&Manager> {
+        self.manager.get()
+    }
+
+    fn stopping(&self, py: Python<'_>, name: &'static str, timeout: f64) -> PyResult<Coroutine> {
+        let manager = self.engine()?.clone();
+        let timeout = match config::seconds("timeout", timeout) {
+            Ok(timeout) => timeout,
+            Err(error) => return Ok(Coroutine::failed(name, to_py(py, error))),
+        };
+        let stop = async move {
+            manager.stop(timeout).await;
+            manager.log().delivered(logging::PATIENCE).await;
+            Ok(())
+        };
+        Ok(Coroutine::new(name, Start::Poll, || stop, answers::none))
+    }
+}
+
+fn status_dict<'py>(py: Python<'py>, label: &str, status: &Status) -> PyResult<Bound<'py, PyDict>> {
+    let latency = status.latency.map(|latency| latency.as_secs_f64());
+    let endpoint = PyDict::new(py);
+    endpoint.set_item("endpoint", &status.endpoint)?;
+    endpoint.set_item("healthy", status.failure.is_none())?;
+    endpoint.set_item("latency", latency)?;
+    endpoint.set_item("error", status.failure.as_ref().map(|error| error.message()))?;
+    let dict = PyDict::new(py);
+    dict.set_item("label", label)?;
+    dict.set_item("family", status.identity.family.name())?;
+    match &status.identity.network {
+        Some(NetworkId::Number(number)) => dict.set_item("network_id", number)?,
+        Some(NetworkId::Name(name)) => dict.set_item("network_id", name)?,
+        None => dict.set_item("network_id", py.None())?,
+    }
+    dict.set_item("head_block", status.head)?;
+    dict.set_item("latency", latency)?;
+    dict.set_item("endpoints", PyList::new(py, [endpoint])?)?;
+    Ok(dict)
+}

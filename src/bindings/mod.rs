@@ -1,0 +1,40 @@
+//! The Python face of the engine: everything that `genesis_replicator._native` exports, and nothing else.
+//!
+//! Arguments, awaitables, results and errors are translated here; nothing is decided.
+
+mod answers;
+mod arguments;
+mod bridge;
+mod connection;
+mod errors;
+mod json_in;
+mod json_out;
+mod limiter;
+mod logging;
+mod manager;
+mod metrics;
+mod pool;
+mod process;
+mod runtime;
+mod security;
+
+#[pyo3::pymodule]
+mod _native {
+    #[pymodule_export]
+    use super::bridge::Coroutine;
+    #[pymodule_export]
+    use super::connection::Connection;
+    #[pymodule_export]
+    use super::limiter::RateLimiter;
+    #[pymodule_export]
+    use super::manager::ChainManager;
+    #[pymodule_export]
+    use super::metrics::MetricsCollector;
+    #[pymodule_export]
+    use super::pool::ConnectionPool;
+    #[pymodule_export]
+    use super::security::{KeyedRateLimiter, RateLimitDecision, validate_credentials};
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+}

@@ -1,0 +1,117 @@
+//! The threads of the package: the tokio runtime that does all I/O, and the Python thread in `service`. Both are made
+//! at their first use, stopped when the interpreter exits, and made anew in a child after a fork.
+
+mod service;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use tokio::runtime::{Builder, EnterGuard, Handle, Runtime};
+
+pub use service::{LoopWaker, on_tick};
+
+use super::bridge::Flusher;
+use super::process::PerProcess;
+
+static RUNTIME: PerProcess<State> = PerProcess::new();
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Unused,
+    Running(Runtime, Arc<Io>),
+    Stopped,
+}
+
+/// The running I/O thread: where jobs go, and where their results come back from.
+#[derive(Debug)]
+pub struct Io {
+    handle: Handle,
+    flusher: Arc<Flusher>,
+}
+
+impl Io {
+    /// The runtime, to spawn on.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Who tells event loops that results are there.
+    pub fn flusher(&self) -> &Flusher {
+        &self.flusher
+    }
+
+    /// Makes this thread belong to the runtime while the guard lives. Futures and leases need that when they are
+    /// made, polled or dropped on a Python thread.
+    pub fn enter(&self) -> EnterGuard<'_> {
+        self.handle.enter()
+    }
+}
+
+/// The runtime of this process; it starts now if it has not. A `RuntimeError` once the interpreter is exiting.
+pub fn io(py: Python<'_>) -> PyResult<Arc<Io>> {
+    if let Some(io) = RUNTIME.with(|state| state.running())? {
+        return Ok(io);
+    }
+    stop_at_exit(py)?;
+    RUNTIME.with(|state| {
+        // Another thread may have been faster.
+        if let Some(io) = state.running()? {
+            return Ok(io);
+        }
+        let (runtime, io) = start()?;
+        *state = State::Running(runtime, Arc::clone(&io));
+        Ok(io)
+    })
+}
+
+impl State {
+    fn running(&self) -> PyResult<Option<Arc<Io>>> {
+        match self {
+            Self::Unused => Ok(None),
+            Self::Running(_, io) => Ok(Some(Arc::clone(io))),
+            Self::Stopped => Err(is_shut_down()),
+        }
+    }
+}
+
+/// The error of everything that comes too late.
+pub fn is_shut_down() -> PyErr {
+    PyRuntimeError::new_err("genesis_replicator is shut down: the interpreter is exiting")
+}
+
+fn start() -> PyResult<(Runtime, Arc<Io>)> {
+    let flusher = Arc::new(Flusher::default());
+    let at_rest = Arc::clone(&flusher);
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("genesis-io")
+        .enable_io()
+        .enable_time()
+        .on_thread_park(move || at_rest.flush())
+        .build()?;
+    let io = Arc::new(Io { handle: runtime.handle().clone(), flusher });
+    Ok((runtime, io))
+}
+
+/// Has `stop` called at exit. A child inherits the registration together with everything else.
+fn stop_at_exit(py: Python<'_>) -> PyResult<()> {
+    static REGISTERED: AtomicBool = AtomicBool::new(false);
+    if !REGISTERED.swap(true, Ordering::Relaxed) {
+        py.import("atexit")?.call_method1("register", (wrap_pyfunction!(stop, py)?,))?;
+    }
+    Ok(())
+}
+
+/// Ends both threads of this process. Work in flight ends with the error of what comes too late.
+#[pyfunction]
+fn stop(py: Python<'_>) -> PyResult<()> {
+    let before = RUNTIME.with(|state| std::mem::replace(state, State::Stopped));
+    if let State::Running(runtime, _) = before {
+        // A plain drop would wait for a name lookup that is under way.
+        runtime.shutdown_background();
+    }
+    service::stop(py)
+}

@@ -1,0 +1,224 @@
+//! The URL of a node taken apart: what to connect to, what to ask for, and whom it names.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use http::uri::PathAndQuery;
+use url::{Host, Url};
+use zeroize::Zeroizing;
+
+use super::{Secret, invalid, percent};
+use crate::engine::error::{Error, Result};
+
+/// How to talk to the node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plain HTTP.
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// The name as it stands in a URL.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    const fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+/// The parts of the URL. The path and the query may hold a key.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    pub scheme: Scheme,
+    host: Host<String>,
+    /// Without the brackets of an IPv6 address.
+    pub name: String,
+    pub port: u16,
+    pub(super) path: Secret,
+    pub(super) query: Option<Secret>,
+    /// The user and the password that stand before the host.
+    pub(super) userinfo: Option<(Secret, Secret)>,
+}
+
+impl Endpoint {
+    /// Takes the URL apart.
+    ///
+    /// # Errors
+    /// Anything that is not the URL of an HTTP node; the message never holds a part of the text.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        refuse_characters(text)?;
+        let url = Url::parse(text).map_err(|error| bad(&format!("not a URL: {error}")))?;
+        let scheme = match url.scheme() {
+            "http" => Scheme::Http,
+            "https" => Scheme::Https,
+            _ => return Err(bad("must be an http or https URL")),
+        };
+        let host = url.host().ok_or_else(|| bad("names no host"))?.to_owned();
+        let port = url.port().unwrap_or(scheme.default_port());
+        if port == 0 {
+            return Err(bad("has port 0"));
+        }
+        let name = match &host {
+            Host::Domain(name) => name.clone(),
+            Host::Ipv4(address) => address.to_string(),
+            Host::Ipv6(address) => address.to_string(),
+        };
+        let (path, query) = (Secret::new(url.path()), url.query().map(Secret::new));
+        Ok(Self { scheme, host, name, port, path, query, userinfo: userinfo(&url)? })
+    }
+
+    /// The host as it stands in a URL, with the port unless it is the scheme's own.
+    pub(crate) fn authority(&self) -> String {
+        if self.port == self.scheme.default_port() {
+            self.host.to_string()
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
+    /// What may be shown of it: scheme, host and port.
+    pub(crate) fn shown(&self) -> String {
+        format!("{}://{}:{}", self.scheme.name(), self.host, self.port)
+    }
+
+    /// Whether the host is this machine, by its literal name.
+    pub(crate) fn is_loopback(&self) -> bool {
+        match &self.host {
+            Host::Domain(name) => name.trim_end_matches('.') == "localhost",
+            Host::Ipv4(address) => Ipv4Addr::is_loopback(address),
+            Host::Ipv6(address) => Ipv6Addr::is_loopback(address),
+        }
+    }
+
+    /// The segments of the path as they stand there, empty ones left out.
+    pub(super) fn segments(&self) -> impl Iterator<Item = &str> {
+        self.path.expose().split('/').filter(|segment| !segment.is_empty())
+    }
+
+    /// The names and values of the query as they stand there.
+    pub(super) fn parameters(&self) -> impl Iterator<Item = (&str, &str)> {
+        let query = self.query.as_ref().map_or("", Secret::expose);
+        query
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+    }
+}
+
+/// Path and query as they stand in a request line.
+pub(super) fn request_target(path: &str, query: Option<&Secret>) -> Result<Secret> {
+    let mut text = Zeroizing::new(path.to_owned());
+    if let Some(query) = query {
+        text.push('?');
+        text.push_str(query.expose());
+    }
+    match PathAndQuery::try_from(text.as_str()) {
+        Ok(_) => Ok(text.into()),
+        Err(_) => Err(bad("holds characters that a request line cannot carry")),
+    }
+}
+
+/// The parser would repair these silently, and a repaired URL may lead elsewhere than its author reads it.
+fn refuse_characters(text: &str) -> Result<()> {
+    if text.is_empty() {
+        Err(bad("is empty"))
+    } else if text.contains(|c: char| c.is_control() || c.is_whitespace()) {
+        Err(bad("holds a blank or a control character"))
+    } else if text.contains('\\') {
+        Err(bad("holds a backslash"))
+    } else if text.contains('#') {
+        Err(bad("holds a fragment, which is never sent"))
+    } else {
+        Ok(())
+    }
+}
+
+fn userinfo(url: &Url) -> Result<Option<(Secret, Secret)>> {
+    let (username, password) = (url.username(), url.password().unwrap_or_default());
+    if username.is_empty() && password.is_empty() {
+        return Ok(None);
+    }
+    let decode = |text| {
+        percent::decode(text)
+            .map(Secret::from)
+            .ok_or_else(|| invalid("the endpoint's user or password is not text"))
+    };
+    Ok(Some((decode(username)?, decode(password)?)))
+}
+
+fn bad(message: &str) -> Error {
+    Error::argument("endpoint", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::error::Kind;
+
+    #[test]
+    fn the_parts_are_those_of_the_url() {
+        let endpoint = Endpoint::parse("https://Node.Example.org/rpc/?a=b").unwrap();
+        assert_eq!(
+            (endpoint.scheme, endpoint.name.as_str(), endpoint.port),
+            (Scheme::Https, "node.example.org", 443)
+        );
+        assert_eq!(endpoint.authority(), "node.example.org");
+        assert_eq!(endpoint.shown(), "https://node.example.org:443");
+        assert_eq!(endpoint.parameters().collect::<Vec<_>>(), [("a", "b")]);
+        let endpoint = Endpoint::parse("http://[::1]:8545").unwrap();
+        assert_eq!((endpoint.name.as_str(), endpoint.authority().as_str()), ("::1", "[::1]:8545"));
+    }
+
+    #[test]
+    fn what_is_not_the_url_of_a_node_is_refused_without_repeating_it() {
+        for text in [
+            "",
+            "canary",
+            "canary:8545",
+            "ftp://canary/",
+            "ws://canary/",
+            "file:///canary",
+            "http://",
+            "https:///",
+            "http://:80",
+            "http://canary:0",
+            "http://canary:99999",
+            "http://ca nary/",
+            "http://canary/\n",
+            "\thttp://canary/",
+            "http://canary/a b",
+            "http://canary\\@evil/",
+            "http://canary/#part",
+            "http://[::canary]/",
+            "http://canary/\u{0}",
+        ] {
+            let error = Endpoint::parse(text).unwrap_err();
+            assert_eq!(error.kind(), Kind::Configuration, "{text}");
+            assert_eq!(error.facts().argument, Some("endpoint"), "{text}");
+            assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_told_from_what_looks_like_it() {
+        for host in ["127.0.0.1", "127.8.9.1", "[::1]", "localhost", "LOCALHOST", "localhost.", "2130706433"]
+        {
+            assert!(Endpoint::parse(&format!("http://{host}:8545")).unwrap().is_loopback(), "{host}");
+        }
+        for host in
+            ["10.0.0.1", "example.com", "localhost.example.com", "0.0.0.0", "[::ffff:7f00:1]", "128.0.0.1"]
+        {
+            assert!(!Endpoint::parse(&format!("http://{host}:8545")).unwrap().is_loopback(), "{host}");
+        }
+    }
+}

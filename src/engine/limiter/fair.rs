@@ -1,0 +1,238 @@
+//! The line in front of a limit: first come, first served, with the waiter at its head as the only timer.
+//!
+//! Whoever touches the line first lets in everybody at its front who fits, so no part of it depends on one task being
+//! awake. The head sleeps until it may fit or until somebody's deadline, whichever is first; when it goes, for any
+//! reason, the next waiter is called to the head. There is no task to outlive its runtime.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::gcra::Gcra;
+use super::window::Window;
+
+/// How admissions are counted.
+#[derive(Debug)]
+pub(super) enum Rule {
+    Window(Window),
+    Gcra(Gcra),
+}
+
+impl Rule {
+    fn delay(&mut self, now: Instant, units: u64) -> Duration {
+        match self {
+            Self::Window(window) => window.delay(now, units),
+            Self::Gcra(gcra) => gcra.delay(now, units),
+        }
+    }
+
+    fn stamp(&mut self, now: Instant, units: u64) {
+        match self {
+            Self::Window(window) => window.stamp(now, units),
+            Self::Gcra(gcra) => gcra.stamp(now, units),
+        }
+    }
+}
+
+/// What a waiter and the line share.
+#[derive(Debug, Default)]
+pub(super) struct Seat {
+    pub(super) bell: Notify,
+    granted: AtomicBool,
+}
+
+impl Seat {
+    /// Whether the waiter's units are now among the pending ones. Only changes under the line's lock.
+    pub(super) fn granted(&self) -> bool {
+        self.granted.load(Ordering::Relaxed)
+    }
+}
+
+/// Bells to ring as soon as the line's lock is free: a waker may run code that takes it.
+#[must_use]
+#[derive(Default)]
+pub(super) struct Bells(Vec<Arc<Seat>>);
+
+impl Bells {
+    pub(super) fn ring(self) {
+        for seat in self.0 {
+            seat.bell.notify_one();
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Waiter {
+    amount: u64,
+    deadline: Option<Instant>,
+    seat: Arc<Seat>,
+}
+
+/// What a waiter has to do now.
+pub(super) enum Turn {
+    /// Its units are granted.
+    Granted,
+    /// It is the head: come back at this instant, or when the bell rings.
+    Lead(Instant),
+    /// Come back when the bell rings.
+    Follow,
+    /// Its time was up.
+    Late,
+}
+
+/// The line of one limiter, behind the limiter's lock.
+#[derive(Debug)]
+pub(super) struct Line {
+    rule: Rule,
+    /// Units that are granted but not admitted yet. They count as in the window, without an end.
+    pending: u64,
+    waiting: BTreeMap<u64, Waiter>,
+    /// The units of all who wait.
+    queued: u64,
+    deadlines: BTreeSet<(Instant, u64)>,
+    next_ticket: u64,
+    /// The head that knows of its role and whose plan is still good.
+    leader: Option<u64>,
+}
+
+impl Line {
+    pub(super) fn new(rule: Rule) -> Self {
+        Self {
+            rule,
+            pending: 0,
+            waiting: BTreeMap::new(),
+            queued: 0,
+            deadlines: BTreeSet::new(),
+            next_ticket: 0,
+            leader: None,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether `amount` could be admitted at once without overtaking anybody; call `settle` before.
+    pub(super) fn has_room(&mut self, now: Instant, amount: u64) -> bool {
+        self.waiting.is_empty() && self.fits(now, amount)
+    }
+
+    /// Count `amount` as granted.
+    pub(super) fn reserve(&mut self, amount: u64) {
+        self.pending += amount;
+    }
+
+    /// Admit `amount` of the granted units at `now`.
+    pub(super) fn admit(&mut self, now: Instant, amount: u64) {
+        self.pending -= amount;
+        self.rule.stamp(now, amount);
+    }
+
+    /// Take back `amount` granted units that nobody will use.
+    pub(super) fn give_back(&mut self, now: Instant, amount: u64) -> Bells {
+        self.pending -= amount;
+        self.leader = None;
+        self.settle(now)
+    }
+
+    /// How long a newcomer waits at least: exact for equal amounts; weights may leave gaps that make it longer.
+    pub(super) fn estimate(&mut self, now: Instant, amount: u64) -> Duration {
+        self.rule.delay(now, self.pending + self.queued + amount)
+    }
+
+    /// Join the end of the line.
+    pub(super) fn join(&mut self, amount: u64, deadline: Option<Instant>) -> (u64, Arc<Seat>) {
+        let (ticket, seat) = (self.next_ticket, Arc::new(Seat::default()));
+        self.next_ticket += 1;
+        self.queued += amount;
+        self.waiting.insert(ticket, Waiter { amount, deadline, seat: Arc::clone(&seat) });
+        if let Some(deadline) = deadline {
+            self.deadlines.insert((deadline, ticket));
+        }
+        // The first to come plans for itself as soon as it looks.
+        self.leader.get_or_insert(ticket);
+        (ticket, seat)
+    }
+
+    /// Leave the line for good, whether still waiting or granted already.
+    pub(super) fn quit(&mut self, now: Instant, ticket: u64, amount: u64, seat: &Seat) -> Bells {
+        if seat.granted() {
+            self.give_back(now, amount)
+        } else if self.remove(ticket).is_some() {
+            self.settle(now)
+        } else {
+            Bells::default()
+        }
+    }
+
+    /// What the waiter with `ticket` has to do now.
+    pub(super) fn turn(&mut self, now: Instant, ticket: u64, seat: &Seat) -> (Turn, Bells) {
+        let bells = self.settle(now);
+        let turn = match self.waiting.first_key_value() {
+            _ if seat.granted() => Turn::Granted,
+            Some((&head, waiter)) if head == ticket => {
+                let amount = waiter.amount;
+                Turn::Lead(self.plan(now, amount))
+            }
+            _ if self.waiting.contains_key(&ticket) => Turn::Follow,
+            _ => Turn::Late,
+        };
+        (turn, bells)
+    }
+
+    /// Grant from the front all who fit, dismiss those whose time is up, and call the new head.
+    pub(super) fn settle(&mut self, now: Instant) -> Bells {
+        let mut bells = Bells::default();
+        loop {
+            self.grant_front(now, &mut bells);
+            let Some(&(_, ticket)) = self.deadlines.first().filter(|(deadline, _)| *deadline <= now) else {
+                break;
+            };
+            bells.0.extend(self.remove(ticket));
+        }
+        let head = self.waiting.first_key_value();
+        let ticket = head.map(|(&ticket, _)| ticket);
+        if ticket != self.leader {
+            self.leader = ticket;
+            bells.0.extend(head.map(|(_, waiter)| Arc::clone(&waiter.seat)));
+        }
+        bells
+    }
+
+    fn grant_front(&mut self, now: Instant, bells: &mut Bells) {
+        while let Some((&ticket, waiter)) = self.waiting.first_key_value() {
+            let amount = waiter.amount;
+            if !self.fits(now, amount) {
+                break;
+            }
+            self.pending += amount;
+            if let Some(seat) = self.remove(ticket) {
+                seat.granted.store(true, Ordering::Relaxed);
+                bells.0.push(seat);
+            }
+        }
+    }
+
+    fn fits(&mut self, now: Instant, amount: u64) -> bool {
+        self.rule.delay(now, self.pending + amount).is_zero()
+    }
+
+    /// When the head must look again. A newcomer's deadline is never before that: it would have been refused.
+    fn plan(&mut self, now: Instant, amount: u64) -> Instant {
+        let fits_at = now + self.rule.delay(now, self.pending + amount);
+        self.deadlines.first().map_or(fits_at, |&(deadline, _)| deadline.min(fits_at))
+    }
+
+    fn remove(&mut self, ticket: u64) -> Option<Arc<Seat>> {
+        let waiter = self.waiting.remove(&ticket)?;
+        self.queued -= waiter.amount;
+        if let Some(deadline) = waiter.deadline {
+            self.deadlines.remove(&(deadline, ticket));
+        }
+        Some(waiter.seat)
+    }
+}

@@ -1,0 +1,186 @@
+//! Rate limiters: `RateLimiter` waits and protects you from a provider, `KeyedRateLimiter` refuses and protects a
+//! service from its clients.
+//!
+//! `window.rs` and `gcra.rs` count; `fair.rs` keeps the order of those who wait; `grant.rs` waits and admits;
+//! `keyed.rs` and `clients.rs` count by client.
+
+mod clients;
+mod fair;
+mod gcra;
+mod grant;
+mod keyed;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
+mod window;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::engine::error::{Error, Result};
+
+use fair::{Line, Rule};
+use gcra::Gcra;
+pub use grant::Grant;
+pub use keyed::{Decision, KeyedRateLimiter};
+use window::Window;
+
+/// The largest rate and burst.
+const MOST: u64 = 1_000_000_000;
+/// The shortest and the longest window: a timer's tick and a year.
+const WINDOWS: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(8784);
+
+/// A limit that callers wait for, first come, first served. Clones share it, in any task, runtime or thread.
+///
+/// Without a burst it is exact: no window of time, wherever it starts, holds more than the maximum, counted at the
+/// instants at which callers resume. With a burst it is a bucket of that size which refills steadily.
+#[derive(Clone)]
+pub struct RateLimiter(Arc<Shared>);
+
+struct Shared {
+    max_rate: u64,
+    window: Duration,
+    /// The most units that one caller can have at once.
+    largest: u64,
+    line: Mutex<Line>,
+}
+
+impl RateLimiter {
+    /// A limiter of `max_rate` units per `window`, smooth if it has a `burst`.
+    ///
+    /// # Errors
+    /// `Configuration`, naming the argument `max_rate`, `time_window` or `burst`.
+    pub fn new(max_rate: u64, window: Duration, burst: Option<u64>) -> Result<Self> {
+        check_count("max_rate", max_rate, MOST)?;
+        check_window("time_window", window)?;
+        let rule = match burst {
+            None => Rule::Window(Window::new(max_rate, window)),
+            Some(burst) => {
+                check_count("burst", burst, MOST)?;
+                Rule::Gcra(Gcra::new(max_rate, window, burst, *WINDOWS.end()).ok_or_else(|| {
+                    Error::argument(
+                        "burst",
+                        "must refill within 366 days at the rate of max_rate per time_window",
+                    )
+                })?)
+            }
+        };
+        let largest = burst.map_or(max_rate, |burst| burst.min(max_rate));
+        Ok(Self(Arc::new(Shared { max_rate, window, largest, line: Mutex::new(Line::new(rule)) })))
+    }
+
+    /// Admit `amount` now, or say that this is not possible. Never overtakes those who wait.
+    ///
+    /// # Errors
+    /// `Configuration` if no wait could ever make room for `amount`.
+    pub fn try_acquire(&self, amount: u64) -> Result<bool> {
+        self.check_amount(amount)?;
+        Ok(self.with_room(|line, now| {
+            let room = line.has_room(now, amount);
+            if room {
+                line.reserve(amount);
+                line.admit(now, amount);
+            }
+            room
+        }))
+    }
+
+    /// Whether `try_acquire` would admit `amount` now.
+    ///
+    /// # Errors
+    /// `Configuration` if no wait could ever make room for `amount`.
+    pub fn has_capacity(&self, amount: u64) -> Result<bool> {
+        self.check_amount(amount)?;
+        Ok(self.with_room(|line, now| line.has_room(now, amount)))
+    }
+
+    /// Wait for room for `amount`, at most for `timeout`. It counts as admitted once `Grant::admit` is called, which
+    /// is for the moment when the caller goes on.
+    ///
+    /// Room that is there at the first poll is granted at that poll, even outside a runtime. A wait that cannot end
+    /// in time is refused at the first poll. To wait, it must be polled within a tokio runtime that has timers.
+    ///
+    /// # Errors
+    /// `Configuration` if no wait could ever make room for `amount`; `LimiterTimeout`.
+    pub async fn grant(&self, amount: u64, timeout: Option<Duration>) -> Result<Grant> {
+        self.check_amount(amount)?;
+        grant::wait(self, amount, timeout).await
+    }
+
+    /// Wait for room for `amount`, at most for `timeout`, and admit it.
+    ///
+    /// # Errors
+    /// Those of `grant`.
+    pub async fn acquire(&self, amount: u64, timeout: Option<Duration>) -> Result<()> {
+        self.grant(amount, timeout).await.map(Grant::admit)
+    }
+
+    /// How many callers wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.line().len()
+    }
+
+    /// Whether both are the same limiter.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// How many units a window may hold.
+    #[must_use]
+    pub fn max_rate(&self) -> u64 {
+        self.0.max_rate
+    }
+
+    /// How long a window is.
+    #[must_use]
+    pub fn window(&self) -> Duration {
+        self.0.window
+    }
+
+    /// The line. Nothing that runs under its lock can panic, so a poisoned one is as good as any.
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.0.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Look at the line after those who wait have had what is theirs.
+    fn with_room<T>(&self, look: impl FnOnce(&mut Line, Instant) -> T) -> T {
+        let mut line = self.line();
+        // Read under the lock, so that stamps are in order.
+        let now = Instant::now();
+        let bells = line.settle(now);
+        let seen = look(&mut line, now);
+        drop(line);
+        bells.ring();
+        seen
+    }
+
+    fn check_amount(&self, amount: u64) -> Result<()> {
+        check_count("amount", amount, self.0.largest)
+    }
+}
+
+impl fmt::Debug for RateLimiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RateLimiter({} per {:?})", self.0.max_rate, self.0.window)
+    }
+}
+
+fn check_count(argument: &'static str, value: u64, most: u64) -> Result<()> {
+    if (1..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::argument(argument, format_args!("must be from 1 to {most}, not {value}")))
+}
+
+fn check_window(argument: &'static str, value: Duration) -> Result<()> {
+    if WINDOWS.contains(&value) {
+        return Ok(());
+    }
+    Err(Error::argument(argument, format_args!("must be from 1 ms to 366 days, not {value:?}")))
+}

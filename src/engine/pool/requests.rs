@@ -1,0 +1,143 @@
+//! Requests on a pool: each on a connection of its own, or on a shared one that carries many.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::core::Pool;
+use super::gate::closed;
+use super::lease::Lease;
+use super::sharing::Stream;
+use crate::engine::deadline::{Call, Timeout};
+use crate::engine::error::{Error, Kind, Phase, Result};
+use crate::engine::exchange;
+use crate::engine::jsonrpc::Request;
+use crate::engine::metrics::{Event, Gauge, Latency};
+use crate::engine::transport::SendError;
+
+/// How often a request is tried again because its connection had gone before anything was sent.
+const RESENDS: usize = 3;
+
+/// What carries one request.
+enum Carrier {
+    Alone(Lease),
+    Shared(Stream),
+}
+
+impl Pool {
+    /// Make one call on a connection of this pool. The result is JSON text.
+    ///
+    /// # Errors
+    /// Whatever the call meets: no connection in time, a lost one, the deadline, the node's own error.
+    pub async fn request(&self, request: &Request, timeout: Timeout) -> Result<Bytes> {
+        let call = Call::new(timeout.or(self.settings().request_timeout));
+        self.request_within(request, timeout, &call).await
+    }
+
+    /// The same within a call that has begun already.
+    pub(in crate::engine) async fn request_within(
+        &self,
+        request: &Request,
+        timeout: Timeout,
+        call: &Call,
+    ) -> Result<Bytes> {
+        self.scopes().count(Event::Request);
+        let result = call.bound(self.carry(request, timeout, call), |call| self.timed_out(call)).await;
+        self.scopes().observe(Latency::Request, call.elapsed());
+        self.counted(result)
+    }
+
+    async fn carry(&self, request: &Request, timeout: Timeout, call: &Call) -> Result<Bytes> {
+        let mut resends = 0;
+        loop {
+            let carrier = self.within_acquire_timeout(timeout, call, self.carrier(call)).await?;
+            let transport = match &carrier {
+                Carrier::Alone(lease) => lease.transport()?,
+                Carrier::Shared(stream) => Arc::clone(stream.transport()),
+            };
+            let sent = {
+                let _in_flight = self.scopes().hold(Gauge::InFlight);
+                exchange::one(&*transport, self.target(), self.next_id(1), request, call).await
+            };
+            match sent {
+                Ok(result) => return Ok(result),
+                Err(SendError::Failed(error)) => return Err(self.mark(error)),
+                Err(SendError::NotSent) if resends < RESENDS => {
+                    resends += 1;
+                    self.scopes().count(Event::Retry);
+                }
+                Err(SendError::NotSent) => return Err(self.mark(lost())),
+            }
+        }
+    }
+
+    async fn carrier(&self, call: &Call) -> Result<Carrier> {
+        call.enter(Phase::Queue);
+        if !self.is_multiplexed() {
+            let lease = self.lease_within(call).await?;
+            let transport = lease.transport()?;
+            if transport.streams() == 1 {
+                return Ok(Carrier::Alone(lease));
+            }
+            self.set_multiplexed(true);
+            self.sharing().publish(self, lease, transport);
+        }
+        if !self.owes_another()
+            && let Some(stream) = self.sharing().join(self)
+        {
+            return Ok(Carrier::Shared(stream));
+        }
+        self.stream_in_line(call).await
+    }
+
+    /// Wait for a place on a shared connection, leasing another one meanwhile.
+    async fn stream_in_line(&self, call: &Call) -> Result<Carrier> {
+        let mut place = self.sharing().wait();
+        loop {
+            tokio::select! {
+                biased;
+                stream = &mut place => return stream.map(Carrier::Shared).map_err(|_| self.mark(closed())),
+                lease = self.lease_in_turn(call) => {
+                    let lease = lease?;
+                    let transport = lease.transport()?;
+                    if transport.streams() == 1 {
+                        self.set_multiplexed(false);
+                        return Ok(Carrier::Alone(lease));
+                    }
+                    self.sharing().publish(self, lease, transport);
+                }
+            }
+        }
+    }
+
+    async fn lease_in_turn(&self, call: &Call) -> Result<Lease> {
+        let _turn = self.sharing().turn.lock().await;
+        self.lease_within(call).await
+    }
+
+    /// A call with a timeout of its own is bounded by that alone; any other waits for a connection no longer than
+    /// `acquire_timeout`.
+    async fn within_acquire_timeout<T>(
+        &self,
+        timeout: Timeout,
+        call: &Call,
+        acquire: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let limit = match timeout {
+            Timeout::Of(_) => None,
+            Timeout::Default => self.settings().acquire_timeout,
+        };
+        match limit.filter(|limit| call.remaining().is_none_or(|rest| *limit < rest)) {
+            None => acquire.await,
+            Some(limit) => match tokio::time::timeout(limit, acquire).await {
+                Ok(result) => result,
+                Err(_) => Err(self.timed_out(call)),
+            },
+        }
+    }
+}
+
+/// The error when connections go as fast as they are opened.
+pub(super) fn lost() -> Error {
+    Error::new(Kind::ConnectionClosed, "the node closed the connection before the request was sent")
+}

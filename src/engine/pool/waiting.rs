@@ -1,0 +1,44 @@
+//! A caller in the queue, as the metrics see it.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::core::Pool;
+use super::gate::Ticket;
+use crate::engine::deadline::Call;
+use crate::engine::error::Result;
+use crate::engine::metrics::{Event, Gauge, Held, Latency};
+
+/// A caller in the queue: counted as cancelled if it goes before it is served and its time is not up.
+pub(super) struct Waiting<'a> {
+    pool: &'a Pool,
+    call: &'a Call,
+    since: Instant,
+    ended: bool,
+    _gauge: Held,
+}
+
+impl<'a> Waiting<'a> {
+    pub(super) fn new(pool: &'a Pool, call: &'a Call) -> Self {
+        Self { pool, call, since: Instant::now(), ended: false, _gauge: pool.scopes().hold(Gauge::Waiting) }
+    }
+
+    pub(super) fn end(mut self, ticket: &Result<Ticket>) {
+        self.ended = true;
+        if ticket.is_ok() {
+            self.pool.scopes().count(Event::Wait);
+            self.pool.scopes().observe(Latency::Wait, self.since.elapsed());
+        } else {
+            self.pool.scopes().count(Event::Rejection);
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if !self.ended && self.call.remaining() != Some(Duration::ZERO) {
+            self.pool.scopes().count(Event::Cancellation);
+        }
+    }
+}
