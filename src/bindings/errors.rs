@@ -122,7 +122,7 @@ fn rpc(py: Python<'_>, keywords: &Bound<'_, PyDict>, facts: &Facts) -> PyResult<
 /// Everything known, as a plain dictionary.
 fn details<'py>(py: Python<'py>, facts: &Facts) -> PyResult<Bound<'py, PyDict>> {
     let details = PyDict::new(py);
-    let mut put = |name: &str, value: Option<Bound<'py, PyAny>>| match value {
+    let put = |name: &str, value: Option<Bound<'py, PyAny>>| match value {
         Some(value) => details.set_item(name, value),
         None => Ok(()),
     };

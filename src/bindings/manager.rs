@@ -1,7 +1,5 @@
 //! `ChainManager`.
 
-use std::sync::Arc;
-
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 

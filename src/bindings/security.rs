@@ -157,7 +157,7 @@ pub fn validate_credentials(credentials: &Bound<'_, PyAny>, endpoint: Option<Str
     };
     let judge = async move {
         let finding = credentials::validate(&fields, endpoint.as_deref());
-        Ok(finding.map_err(|finding| finding.to_string()))
+        Ok(finding.map_err(|finding| finding.reason().to_owned()))
     };
     Ok(Coroutine::new(
         name,

@@ -9,40 +9,71 @@ use super::jsonrpc::{self, Answer, Request};
 use super::target::Target;
 use super::transport::{Reply, SendError, Transport};
 
-/// Make one call. The result is JSON text.
-///
-/// # Errors
-/// `NotSent` when the connection had gone before; else what the node, or the way to it, made of the call.
-pub async fn one(
-    transport: &dyn Transport,
-    target: &Target,
-    id: u64,
-    request: &Request,
-    call: &Call,
-) -> std::result::Result<Bytes, SendError> {
-    let reply = transport.send(jsonrpc::encode_one(id, request), call).await?;
-    let answer = match jsonrpc::match_one(&reply.body, id) {
-        Ok(answer) => answer,
-        Err(error) => return Err(SendError::Failed(unmatched(&reply, error))),
-    };
-    result_of(answer, &reply, target).map_err(SendError::Failed)
+/// Something that is sent in one HTTP request: a call, or a batch of them.
+pub trait Exchange: Send + Sync {
+    /// What comes of it.
+    type Output: Send;
+
+    /// Send it over `transport`, which leads to `target`.
+    ///
+    /// # Errors
+    /// `NotSent` when the connection had gone before; else what the node, or the way to it, made of it.
+    fn run(
+        &self,
+        transport: &dyn Transport,
+        target: &Target,
+        call: &Call,
+    ) -> impl Future<Output = std::result::Result<Self::Output, SendError>> + Send;
 }
 
-/// Make several calls in one HTTP request. The results are in the order of the calls, each with its own error.
-///
-/// # Errors
-/// As `one`, for the batch as a whole.
-pub async fn batch(
-    transport: &dyn Transport,
-    target: &Target,
-    first_id: u64,
-    requests: &[Request],
-    call: &Call,
-) -> std::result::Result<Vec<Result<Bytes>>, SendError> {
-    let reply = transport.send(jsonrpc::encode_batch(first_id, requests), call).await?;
-    let answers = jsonrpc::match_batch(&reply.body, first_id, requests.len())
-        .map_err(|error| SendError::Failed(unmatched(&reply, error)))?;
-    Ok(answers.into_iter().map(|answer| result_of(answer, &reply, target)).collect())
+/// One call. Its result is JSON text.
+pub struct One<'a> {
+    /// The id to match.
+    pub id: u64,
+    /// The call.
+    pub request: &'a Request,
+}
+
+/// Several calls. The results are in their order, each with its own error.
+pub struct Batch<'a> {
+    /// The id of the first; the others count up from it.
+    pub first_id: u64,
+    /// The calls.
+    pub requests: &'a [Request],
+}
+
+impl Exchange for One<'_> {
+    type Output = Bytes;
+
+    async fn run(
+        &self,
+        transport: &dyn Transport,
+        target: &Target,
+        call: &Call,
+    ) -> std::result::Result<Bytes, SendError> {
+        let reply = transport.send(jsonrpc::encode_one(self.id, self.request), call).await?;
+        let answer = match jsonrpc::match_one(&reply.body, self.id) {
+            Ok(answer) => answer,
+            Err(error) => return Err(SendError::Failed(unmatched(&reply, error))),
+        };
+        result_of(answer, &reply, target).map_err(SendError::Failed)
+    }
+}
+
+impl Exchange for Batch<'_> {
+    type Output = Vec<Result<Bytes>>;
+
+    async fn run(
+        &self,
+        transport: &dyn Transport,
+        target: &Target,
+        call: &Call,
+    ) -> std::result::Result<Self::Output, SendError> {
+        let reply = transport.send(jsonrpc::encode_batch(self.first_id, self.requests), call).await?;
+        let answers = jsonrpc::match_batch(&reply.body, self.first_id, self.requests.len())
+            .map_err(|error| SendError::Failed(unmatched(&reply, error)))?;
+        Ok(answers.into_iter().map(|answer| result_of(answer, &reply, target)).collect())
+    }
 }
 
 fn is_success(status: u16) -> bool {

@@ -75,6 +75,11 @@ impl Coroutine {
         Self::in_state(name, State::Ready(value))
     }
 
+    /// An operation whose arguments are bad, which is told when it is awaited.
+    pub fn failed(name: &'static str, error: PyErr) -> Self {
+        Self::new(name, Start::Poll, || async { Ok(()) }, move |_, ()| Err(error))
+    }
+
     /// The same operation, also for `async with`: what it gives is handed to `release` at the end of the block.
     #[must_use]
     pub fn with_release(self, release: Release) -> Self {

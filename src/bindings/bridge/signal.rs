@@ -38,15 +38,9 @@ impl Signal {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn descriptors() -> io::Result<(File, File)> {
-    use std::os::fd::{FromRawFd, OwnedFd};
+    use rustix::event::{EventfdFlags, eventfd};
 
-    // SAFETY: it takes no pointers.
-    let descriptor = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-    if descriptor < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the descriptor was just opened, and nobody else knows it.
-    let hear = File::from(unsafe { OwnedFd::from_raw_fd(descriptor) });
+    let hear = File::from(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
     let ring = hear.try_clone()?;
     Ok((hear, ring))
 }

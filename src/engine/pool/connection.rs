@@ -11,7 +11,7 @@ use super::lease::Lease;
 use super::requests::lost;
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Phase, Result};
-use crate::engine::exchange;
+use crate::engine::exchange::{Batch, Exchange, One};
 use crate::engine::jsonrpc::Request;
 use crate::engine::metrics::{CloseCause, Event, Gauge, Latency};
 use crate::engine::transport::{SendError, State, Transport};
@@ -87,10 +87,7 @@ impl Connection {
     /// # Errors
     /// Whatever the call meets, `ConnectionClosed` once it was given back.
     pub async fn request(&self, request: &Request, timeout: Timeout) -> Result<Bytes> {
-        let id = self.0.pool.next_id(1);
-        let target = self.0.pool.target();
-        self.call(timeout, async |transport, call| exchange::one(transport, target, id, request, call).await)
-            .await
+        self.call(timeout, One { id: self.0.pool.next_id(1), request }).await
     }
 
     /// Make several calls in one HTTP request; the results are in the order of the calls.
@@ -101,21 +98,12 @@ impl Connection {
         if requests.is_empty() {
             return Ok(Vec::new());
         }
-        let id = self.0.pool.next_id(requests.len());
-        let target = self.0.pool.target();
-        let results = self
-            .call(timeout, async |transport, call| {
-                exchange::batch(transport, target, id, requests, call).await
-            })
-            .await?;
+        let first_id = self.0.pool.next_id(requests.len());
+        let results = self.call(timeout, Batch { first_id, requests }).await?;
         Ok(results.into_iter().map(|result| result.map_err(|error| self.0.pool.mark(error))).collect())
     }
 
-    async fn call<T>(
-        &self,
-        timeout: Timeout,
-        exchange: impl AsyncFn(&dyn Transport, &Call) -> std::result::Result<T, SendError>,
-    ) -> Result<T> {
+    async fn call<E: Exchange>(&self, timeout: Timeout, exchange: E) -> Result<E::Output> {
         let pool = &self.0.pool;
         let call = Call::new(timeout.or(pool.settings().request_timeout));
         let _in_flight = InFlight::new(&self.0);
@@ -125,7 +113,7 @@ impl Connection {
             tokio::select! {
                 biased;
                 _ = closing.wait_for(|closed| *closed) => Err(closed()),
-                result = self.send(&call, exchange) => result,
+                result = self.send(&call, &exchange) => result,
             }
         };
         let result = call.bound(work, |call| pool.timed_out(call)).await;
@@ -136,16 +124,12 @@ impl Connection {
         })
     }
 
-    async fn send<T>(
-        &self,
-        call: &Call,
-        exchange: impl AsyncFn(&dyn Transport, &Call) -> std::result::Result<T, SendError>,
-    ) -> Result<T> {
+    async fn send<E: Exchange>(&self, call: &Call, exchange: &E) -> Result<E::Output> {
         let mut mended = false;
         loop {
             let transport = self.transport()?;
             if transport.state() == State::Open {
-                match exchange(&*transport, call).await {
+                match exchange.run(&*transport, self.0.pool.target(), call).await {
                     Ok(result) => return Ok(result),
                     Err(SendError::Failed(error)) => return Err(error),
                     Err(SendError::NotSent) => {}

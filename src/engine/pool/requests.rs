@@ -10,7 +10,7 @@ use super::lease::Lease;
 use super::sharing::Stream;
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Phase, Result};
-use crate::engine::exchange;
+use crate::engine::exchange::{Exchange, One};
 use crate::engine::jsonrpc::Request;
 use crate::engine::metrics::{Event, Gauge, Latency};
 use crate::engine::transport::SendError;
@@ -48,6 +48,7 @@ impl Pool {
     }
 
     async fn carry(&self, request: &Request, timeout: Timeout, call: &Call) -> Result<Bytes> {
+        let exchange = One { id: self.next_id(1), request };
         let mut resends = 0;
         loop {
             let carrier = self.within_acquire_timeout(timeout, call, self.carrier(call)).await?;
@@ -57,7 +58,7 @@ impl Pool {
             };
             let sent = {
                 let _in_flight = self.scopes().hold(Gauge::InFlight);
-                exchange::one(&*transport, self.target(), self.next_id(1), request, call).await
+                exchange.run(&*transport, self.target(), call).await
             };
             match sent {
                 Ok(result) => return Ok(result),
