@@ -10,7 +10,13 @@ from typing import Any
 
 import pytest
 
-from genesis_replicator import ChainManager, ConfigurationError, ConnectionPool, SecurityError
+from genesis_replicator import (
+    ChainManager,
+    ConfigurationError,
+    ConnectionPool,
+    InvalidCredentialsError,
+    SecurityError,
+)
 from servers.guide import KEY
 from servers.node import ScriptedNode
 from servers.wait import soon
@@ -82,7 +88,7 @@ async def nothing_was_done(manager: ChainManager) -> None:
 async def test_a_connect_that_cannot_work_is_refused_by_name(
     arguments: dict[str, Any], named: str, manager: ChainManager
 ) -> None:
-    with pytest.raises(ConfigurationError, match=named):
+    with pytest.raises((ConfigurationError, InvalidCredentialsError), match=named):
         await soon(manager.connect_to_chain(**{"chain_id": "eth", "endpoint": URL, **arguments}))
     await nothing_was_done(manager)
 

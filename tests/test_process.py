@@ -128,9 +128,9 @@ FORK = """
         return answer
 
     def child():
-        for use in (old.request("eth", "echo"), old.get_pool_metrics(), limiter.acquire()):
+        for use in (lambda: old.request("eth", "echo"), old.get_pool_metrics, limiter.acquire):
             try:
-                asyncio.run(use)
+                asyncio.run(use())
             except RuntimeError as error:
                 assert "fork" in str(error), error
             else:

@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyDict, PyList};
 
 use super::errors::to_py;
 use super::json_in;
+use crate::engine::chain::{NetworkId, Status};
 use crate::engine::error::{Error, Kind, Result};
 
 /// `None`, for operations that have nothing to say.
@@ -30,4 +31,26 @@ pub fn list(py: Python<'_>, results: Vec<Result<Bytes>>) -> PyResult<Py<PyAny>> 
     });
     let values: Vec<Py<PyAny>> = values.collect::<PyResult<_>>()?;
     Ok(PyList::new(py, values)?.into_any().unbind())
+}
+
+/// How a chain is doing, as a dictionary.
+pub fn status<'py>(py: Python<'py>, label: &str, of: &Status) -> PyResult<Bound<'py, PyDict>> {
+    let latency = of.latency.map(|latency| latency.as_secs_f64());
+    let endpoint = PyDict::new(py);
+    endpoint.set_item("endpoint", &of.endpoint)?;
+    endpoint.set_item("healthy", of.failure.is_none())?;
+    endpoint.set_item("latency", latency)?;
+    endpoint.set_item("error", of.failure.as_ref().map(|error| error.message()))?;
+    let dict = PyDict::new(py);
+    dict.set_item("label", label)?;
+    dict.set_item("family", of.identity.family.name())?;
+    match &of.identity.network {
+        Some(NetworkId::Number(number)) => dict.set_item("network_id", number)?,
+        Some(NetworkId::Name(name)) => dict.set_item("network_id", name)?,
+        None => dict.set_item("network_id", py.None())?,
+    }
+    dict.set_item("head_block", of.head)?;
+    dict.set_item("latency", latency)?;
+    dict.set_item("endpoints", PyList::new(py, [endpoint])?)?;
+    Ok(dict)
 }

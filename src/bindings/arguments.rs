@@ -178,7 +178,7 @@ pub fn request(py: Python<'_>, method: &str, params: Option<&Bound<'_, PyAny>>) 
         None => Bytes::from_static(b"[]"),
         Some(params) => json_out::params(py, params)
             .map_err(|error| match error {
-                json_out::OutError::Refused(message) => to_py(py, Error::argument("params", message)),
+                json_out::OutError::Refused(message) => to_py(py, Error::refused("params", message)),
                 json_out::OutError::Python(error) => error,
             })?
             .into(),

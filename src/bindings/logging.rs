@@ -25,20 +25,31 @@ struct Logging {
     records: Option<Receiver<Record>>,
 }
 
+/// One logger for each area, in the order of their numbers.
+type Loggers = Arc<[Py<PyAny>]>;
+
 /// The log of this process. Making it starts no thread.
 pub fn log() -> Log {
     LOG.with(|slot| slot.get_or_insert_with(Logging::new).log.clone())
 }
 
-/// From now on records are handed over. The levels of this moment count at once.
+/// From now on records are handed over.
 pub fn begin(py: Python<'_>) -> PyResult<()> {
-    let log = log();
-    let Some(records) = LOG.with(|slot| slot.as_mut().and_then(|logging| logging.records.take())) else {
-        return Ok(());
-    };
-    let delivery = Delivery { log, records, loggers: loggers(py)?.into() };
-    delivery.refresh(py)?;
+    let taken = LOG.with(|slot| {
+        let logging = slot.get_or_insert_with(Logging::new);
+        logging.records.take().map(|records| (logging.log.clone(), records))
+    });
+    let Some((log, records)) = taken else { return Ok(()) };
+    let loggers = find_loggers(py)?;
+    set_thresholds(py, &log, &loggers)?;
+    let delivery = Delivery { log, records, loggers };
     runtime::on_tick(py, || true, move |py| delivery.run(py).map(|()| true))
+}
+
+/// The same, and the levels of this moment count at once instead of a tenth of a second later.
+pub fn refresh(py: Python<'_>) -> PyResult<()> {
+    begin(py)?;
+    set_thresholds(py, &log(), &find_loggers(py)?)
 }
 
 impl Logging {
@@ -51,13 +62,12 @@ impl Logging {
 struct Delivery {
     log: Log,
     records: Receiver<Record>,
-    /// One for each area, in the order of their numbers.
-    loggers: Arc<[Py<PyAny>]>,
+    loggers: Loggers,
 }
 
 impl Delivery {
     fn run(&self, py: Python<'_>) -> PyResult<()> {
-        self.refresh(py)?;
+        set_thresholds(py, &self.log, &self.loggers)?;
         for record in self.records.try_iter() {
             // A handler that raises must not keep later records from the others.
             if let Err(error) = self.hand_over(py, &record) {
@@ -72,20 +82,6 @@ impl Delivery {
                 self.loggers[Area::Manager as usize].call_method1(py, "warning", (text,)).map(drop)
             }
         }
-    }
-
-    /// Which levels are wanted now.
-    fn refresh(&self, py: Python<'_>) -> PyResult<()> {
-        for (area, logger) in Area::ALL.into_iter().zip(self.loggers.iter()) {
-            let mut lowest = None;
-            for level in [Level::Warning, Level::Info, Level::Debug] {
-                if logger.call_method1(py, "isEnabledFor", (number(level),))?.is_truthy(py)? {
-                    lowest = Some(level);
-                }
-            }
-            self.log.set_threshold(area, lowest);
-        }
-        Ok(())
     }
 
     fn hand_over(&self, py: Python<'_>, record: &Record) -> PyResult<()> {
@@ -104,7 +100,21 @@ impl Delivery {
     }
 }
 
-fn loggers(py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
+/// Tell the engine which levels are wanted now.
+fn set_thresholds(py: Python<'_>, log: &Log, loggers: &Loggers) -> PyResult<()> {
+    for (area, logger) in Area::ALL.into_iter().zip(loggers.iter()) {
+        let mut lowest = None;
+        for level in [Level::Warning, Level::Info, Level::Debug] {
+            if logger.call_method1(py, "isEnabledFor", (number(level),))?.is_truthy(py)? {
+                lowest = Some(level);
+            }
+        }
+        log.set_threshold(area, lowest);
+    }
+    Ok(())
+}
+
+fn find_loggers(py: Python<'_>) -> PyResult<Loggers> {
     let logging = py.import("logging")?;
     let logger = |area: Area| {
         let name = format!("genesis_replicator.{}", area.name());

@@ -1,7 +1,7 @@
 //! `ChainManager`.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::PyList;
 
 use super::arguments::{self, RouteOptions};
 use super::bridge::{Coroutine, Start};
@@ -10,20 +10,18 @@ use super::errors::to_py;
 use super::metrics::{MetricsCollector, to_dict};
 use super::process::Owned;
 use super::{answers, logging};
-use crate::engine::chain::{Many, NetworkId, Status};
+use crate::engine::chain::Many;
 use crate::engine::config;
 use crate::engine::manager::Manager;
 use crate::engine::pool::Settings;
 
 /// Connections to chains, by labels of your own.
 ///
-/// One manager holds at most `max_connections` network connections open over all its chains. It is used as
-/// `async with ChainManager() as manager:`, or between `await manager.start()` and `await manager.stop()`. Tasks, event
-/// loops and threads may share it.
+/// It is used as `async with ChainManager() as manager:`, or between `await manager.start()` and `await
+/// manager.stop()`. Tasks, event loops and threads may share it.
 ///
 /// Args:
-///     max_connections: The most connections at a time, 10 by default. More than the process's limit on open files
-///         carries is refused.
+///     max_connections: The most network connections at a time over all chains, 10 by default.
 ///     acquire_timeout: Seconds to wait for a free connection, 30 by default, `math.inf` for ever.
 ///     request_timeout: Seconds that a call may take in all, 30 by default, `math.inf` for ever.
 ///     metrics: A `MetricsCollector` to feed with the duration and the errors of every request.
@@ -61,24 +59,7 @@ impl ChainManager {
 
     /// Begin to work. Starting twice does nothing; a stopped manager starts anew.
     fn start(&self, py: Python<'_>) -> PyResult<Coroutine> {
-        let manager = self.engine()?.clone();
-        let metrics = self.metrics.as_ref().map(|metrics| metrics.clone_ref(py));
-        let begin = async move {
-            manager.start();
-            Ok(())
-        };
-        Ok(Coroutine::new(
-            "ChainManager.start",
-            Start::Poll,
-            || begin,
-            move |py, ()| {
-                logging::begin(py)?;
-                if let Some(metrics) = metrics {
-                    MetricsCollector::watch(&metrics, py)?;
-                }
-                Ok(py.None())
-            },
-        ))
+        self.starting(py, "ChainManager.start", py.None())
     }
 
     /// Stop: who waits is refused, calls in flight have `timeout` seconds to end, then every connection is closed.
@@ -91,25 +72,7 @@ impl ChainManager {
     }
 
     fn __aenter__(slf: Bound<'_, Self>) -> PyResult<Coroutine> {
-        let manager = slf.get().engine()?.clone();
-        let metrics = slf.get().metrics.as_ref().map(|metrics| metrics.clone_ref(slf.py()));
-        let itself = slf.unbind();
-        let begin = async move {
-            manager.start();
-            Ok(())
-        };
-        Ok(Coroutine::new(
-            "ChainManager.__aenter__",
-            Start::Poll,
-            || begin,
-            move |py, ()| {
-                logging::begin(py)?;
-                if let Some(metrics) = metrics {
-                    MetricsCollector::watch(&metrics, py)?;
-                }
-                Ok(itself.into_any())
-            },
-        ))
+        slf.get().starting(slf.py(), "ChainManager.__aenter__", slf.clone().into_any().unbind())
     }
 
     fn __aexit__(
@@ -122,19 +85,17 @@ impl ChainManager {
         self.stopping(py, "ChainManager.__aexit__", 5.0)
     }
 
-    /// Connect to a chain under a label of your own, and find out who answers.
-    ///
-    /// Connecting again with equal arguments does nothing; equal connects under way are one.
+    /// Connect to a chain under a label of your own: `True`. Again with equal arguments it does nothing.
     ///
     /// Args:
     ///     chain_id: The label, such as `"eth_mainnet"`.
     ///     endpoint: The node's URL, `https://…` or `http://…`.
-    ///     credentials: What proves who you are: `api_key` (with `placement`), `bearer_token`, `username` and
-    ///         `password`, `cookie_file`, `jwt_secret`, `headers`. `None` and `{}` are none.
+    ///     credentials: `api_key` (with `placement`), `bearer_token`, `username` and `password`, `cookie_file`,
+    ///         `jwt_secret`, `headers`. `None` and `{}` are none.
     ///     timeout: Seconds for all of it; the manager's `request_timeout` by default.
     ///     network_id: The chain id, network name or genesis hash that the node must have.
     ///     rate_limit: Requests per second, or a `RateLimiter` that may be shared.
-    ///     headers: More HTTP headers, treated as secrets.
+    ///     headers: More HTTP headers.
     ///     proxy: `http://…` or `socks5://…` to go through.
     ///     trust_env: Whether the environment's proxy settings count.
     ///     ca: Certificates (PEM text, or a file) to trust besides the system's.
@@ -142,9 +103,6 @@ impl ChainManager {
     ///     allow_plaintext: Whether credentials may go over plain http to a host that is not this one.
     ///     address_policy: Which addresses may be dialled: `"any"`, `"public"` or `"private"`.
     ///     max_response_bytes: The longest answer that is read, 64 MiB by default.
-    ///
-    /// Returns:
-    ///     `True`.
     ///
     /// Raises:
     ///     ConfigurationError: An argument is not usable.
@@ -250,7 +208,7 @@ impl ChainManager {
             "ChainManager.get_chain_status",
             Start::Spawn,
             || status,
-            move |py, status| Ok(status_dict(py, &label, &status)?.into_any().unbind()),
+            move |py, status| Ok(answers::status(py, &label, &status)?.into_any().unbind()),
         ))
     }
 
@@ -393,14 +351,35 @@ impl ChainManager {
     }
 
     fn __repr__(&self) -> PyResult<String> {
-        let manager = self.engine()?;
-        Ok(format!("<ChainManager max_connections={}>", manager.max_connections()))
+        Ok(format!("<ChainManager max_connections={}>", self.engine()?.max_connections()))
     }
 }
 
 impl ChainManager {
     fn engine(&self) -> PyResult<&Manager> {
         self.manager.get()
+    }
+
+    /// Starts, and gives `value`.
+    fn starting(&self, py: Python<'_>, name: &'static str, value: Py<PyAny>) -> PyResult<Coroutine> {
+        let manager = self.engine()?.clone();
+        let metrics = self.metrics.as_ref().map(|metrics| metrics.clone_ref(py));
+        let begin = async move {
+            manager.start();
+            Ok(())
+        };
+        Ok(Coroutine::new(
+            name,
+            Start::Poll,
+            || begin,
+            move |py, ()| {
+                logging::refresh(py)?;
+                if let Some(metrics) = metrics {
+                    MetricsCollector::watch(&metrics, py)?;
+                }
+                Ok(value)
+            },
+        ))
     }
 
     fn stopping(&self, py: Python<'_>, name: &'static str, timeout: f64) -> PyResult<Coroutine> {
@@ -416,25 +395,4 @@ impl ChainManager {
         };
         Ok(Coroutine::new(name, Start::Poll, || stop, answers::none))
     }
-}
-
-fn status_dict<'py>(py: Python<'py>, label: &str, status: &Status) -> PyResult<Bound<'py, PyDict>> {
-    let latency = status.latency.map(|latency| latency.as_secs_f64());
-    let endpoint = PyDict::new(py);
-    endpoint.set_item("endpoint", &status.endpoint)?;
-    endpoint.set_item("healthy", status.failure.is_none())?;
-    endpoint.set_item("latency", latency)?;
-    endpoint.set_item("error", status.failure.as_ref().map(|error| error.message()))?;
-    let dict = PyDict::new(py);
-    dict.set_item("label", label)?;
-    dict.set_item("family", status.identity.family.name())?;
-    match &status.identity.network {
-        Some(NetworkId::Number(number)) => dict.set_item("network_id", number)?,
-        Some(NetworkId::Name(name)) => dict.set_item("network_id", name)?,
-        None => dict.set_item("network_id", py.None())?,
-    }
-    dict.set_item("head_block", status.head)?;
-    dict.set_item("latency", latency)?;
-    dict.set_item("endpoints", PyList::new(py, [endpoint])?)?;
-    Ok(dict)
 }

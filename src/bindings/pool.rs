@@ -114,16 +114,13 @@ impl ConnectionPool {
     #[pyo3(signature = (timeout=None))]
     fn acquire(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Coroutine> {
         let pool = self.0.get()?.clone();
+        logging::begin(py)?;
         let place = arguments::place(py);
         let lease = async move {
             let lease = pool.lease(config::timeout(timeout)?).await?;
             Leased::new(&pool, lease, place)
         };
-        let finish = |py: Python<'_>, leased| {
-            logging::begin(py)?;
-            connection::wrap(py, leased)
-        };
-        let coroutine = Coroutine::new("ConnectionPool.acquire", Start::Poll, || lease, finish);
+        let coroutine = Coroutine::new("ConnectionPool.acquire", Start::Poll, || lease, connection::wrap);
         Ok(coroutine.with_release(connection::release))
     }
 
@@ -169,8 +166,9 @@ impl ConnectionPool {
         Ok(Coroutine::new("ConnectionPool.get_metrics", Start::Poll, || metrics, finish))
     }
 
-    fn __aenter__(slf: Py<Self>) -> Coroutine {
-        Coroutine::ready("ConnectionPool.__aenter__", slf.into_any())
+    fn __aenter__(slf: Bound<'_, Self>) -> PyResult<Coroutine> {
+        logging::refresh(slf.py())?;
+        Ok(Coroutine::ready("ConnectionPool.__aenter__", slf.into_any().unbind()))
     }
 
     fn __aexit__(

@@ -18,7 +18,10 @@ pub struct Generation(u32);
 
 impl Generation {
     /// The generation of this process.
-    #[expect(unsafe_code, reason = "no safe interface to pthread_atfork, and comparing process ids costs a call each")]
+    #[expect(
+        unsafe_code,
+        reason = "no safe interface to pthread_atfork, and comparing process ids costs a call each"
+    )]
     pub fn current() -> Self {
         static WATCH: Once = Once::new();
         WATCH.call_once(|| {

@@ -219,9 +219,12 @@ impl Error {
 
     /// A bad argument: `message` says what is allowed.
     pub fn argument(argument: &'static str, message: impl fmt::Display) -> Self {
-        let mut error = Self::new(Kind::Configuration, format!("{argument}: {message}"));
-        error.0.facts.argument = Some(argument);
-        error
+        Self::refused(argument, format!("{argument}: {message}"))
+    }
+
+    /// A bad argument: `message` names it already, and the place in it.
+    pub fn refused(argument: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Kind::Configuration, message).with(|facts| facts.argument = Some(argument))
     }
 
     /// The same error with more facts.

@@ -147,6 +147,8 @@ class ScriptedNode:
         self._ready.set()
         await self._end.wait()
         server.close()
+        # A connection that was accepted just now reaches `accept` first.
+        await asyncio.sleep(0.01)
         for task in tuple(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -80,7 +80,8 @@ impl LoopBridge {
 
     fn make<'py>(event_loop: &Bound<'py, PyAny>, bell: Bell) -> PyResult<Bound<'py, Self>> {
         let create_future = event_loop.getattr("create_future")?.unbind();
-        let queue = Arc::new(Queue::new(bell));
+        let thread = event_loop.py().import("threading")?.call_method0("current_thread")?;
+        let queue = Arc::new(Queue::new(bell, thread.getattr("daemon")?.is_truthy()?));
         let waiters = Mutex::default();
         let event_loop = event_loop.clone();
         Bound::new(event_loop.py(), Self { event_loop: event_loop.unbind(), create_future, queue, waiters })

@@ -146,10 +146,14 @@ impl Drop for Task {
         if !matches!(*stage, Stage::Working(_)) {
             return;
         }
-        // The runtime stops. Nobody will rest or flush any more, so the waiter is told at once.
         let work = std::mem::replace(&mut *stage, Stage::Done(Outcome::Stopped));
         drop(stage);
         drop(work);
+        // The interpreter is exiting. A daemon thread ends with it, and would only print an error that helps nobody.
+        if shared.queue.ends_in_silence() {
+            return;
+        }
+        // Nobody will rest or flush any more, so the waiter is told at once.
         shared.io.flusher().push(&shared.queue, shared.key);
         shared.io.flusher().flush();
     }

@@ -30,6 +30,8 @@ pub enum Bell {
 #[derive(Debug)]
 pub struct Queue {
     bell: Bell,
+    /// Whether the loop runs on a daemon thread, which the exit of the interpreter does not wait for.
+    daemon: bool,
     finished: Mutex<Finished>,
 }
 
@@ -42,8 +44,13 @@ struct Finished {
 
 impl Queue {
     /// An empty queue.
-    pub fn new(bell: Bell) -> Self {
-        Self { bell, finished: Mutex::default() }
+    pub fn new(bell: Bell, daemon: bool) -> Self {
+        Self { bell, daemon, finished: Mutex::default() }
+    }
+
+    /// Whether its loop ends with the process, without a word.
+    pub fn ends_in_silence(&self) -> bool {
+        self.daemon
     }
 
     /// Takes what is finished.

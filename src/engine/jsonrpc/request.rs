@@ -17,10 +17,13 @@ impl Request {
     /// A call of `method` with `params`, a JSON array or object.
     ///
     /// # Errors
-    /// `Configuration` when `method` is empty.
+    /// `Configuration` when `method` is empty, or `params` is neither.
     pub fn new(method: &str, params: Bytes) -> Result<Self> {
         if method.is_empty() {
             return Err(Error::argument("method", "must not be empty"));
+        }
+        if !params.starts_with(b"[") && !params.starts_with(b"{") {
+            return Err(Error::argument("params", "must be a list, a tuple or a mapping"));
         }
         Ok(Self { method: method.into(), params })
     }

@@ -91,6 +91,8 @@ pub(super) struct Line {
     /// Units that are granted but not admitted yet. They count as in the window, without an end.
     pending: u64,
     waiting: BTreeMap<u64, Waiter>,
+    /// Those that are granted and have not gone on. They go one after the other, in whatever order they are woken.
+    called: BTreeMap<u64, Arc<Seat>>,
     /// The units of all who wait.
     queued: u64,
     deadlines: BTreeSet<(Instant, u64)>,
@@ -105,6 +107,7 @@ impl Line {
             rule,
             pending: 0,
             waiting: BTreeMap::new(),
+            called: BTreeMap::new(),
             queued: 0,
             deadlines: BTreeSet::new(),
             next_ticket: 0,
@@ -118,7 +121,7 @@ impl Line {
 
     /// Whether `amount` could be admitted at once without overtaking anybody; call `settle` before.
     pub(super) fn has_room(&mut self, now: Instant, amount: u64) -> bool {
-        self.waiting.is_empty() && self.fits(now, amount)
+        self.waiting.is_empty() && self.called.is_empty() && self.fits(now, amount)
     }
 
     /// Count `amount` as granted.
@@ -161,7 +164,9 @@ impl Line {
     /// Leave the line for good, whether still waiting or granted already.
     pub(super) fn quit(&mut self, now: Instant, ticket: u64, amount: u64, seat: &Seat) -> Bells {
         if seat.granted() {
-            self.give_back(now, amount)
+            let mut bells = self.go_on(ticket);
+            bells.0.extend(self.give_back(now, amount).0);
+            bells
         } else if self.remove(ticket).is_some() {
             self.settle(now)
         } else {
@@ -171,9 +176,16 @@ impl Line {
 
     /// What the waiter with `ticket` has to do now.
     pub(super) fn turn(&mut self, now: Instant, ticket: u64, seat: &Seat) -> (Turn, Bells) {
-        let bells = self.settle(now);
+        let mut bells = self.settle(now);
         let turn = match self.waiting.first_key_value() {
-            _ if seat.granted() => Turn::Granted,
+            _ if seat.granted() => {
+                if self.called.first_key_value().is_some_and(|(first, _)| *first == ticket) {
+                    bells.0.extend(self.go_on(ticket).0);
+                    Turn::Granted
+                } else {
+                    Turn::Follow
+                }
+            }
             Some((&head, waiter)) if head == ticket => {
                 let amount = waiter.amount;
                 Turn::Lead(self.plan(now, amount))
@@ -212,9 +224,20 @@ impl Line {
             self.pending += amount;
             if let Some(seat) = self.remove(ticket) {
                 seat.granted.store(true, Ordering::Relaxed);
-                bells.0.push(seat);
+                if self.called.is_empty() {
+                    bells.0.push(Arc::clone(&seat));
+                }
+                self.called.insert(ticket, seat);
             }
         }
+    }
+
+    /// A granted waiter goes on, or away; the next one is called.
+    fn go_on(&mut self, ticket: u64) -> Bells {
+        let first = self.called.first_key_value().map(|(first, _)| *first);
+        self.called.remove(&ticket);
+        let next = self.called.first_key_value().filter(|_| first == Some(ticket));
+        Bells(next.map(|(_, seat)| Arc::clone(seat)).into_iter().collect())
     }
 
     fn fits(&mut self, now: Instant, amount: u64) -> bool {

@@ -252,8 +252,8 @@ impl Manager {
         }
         let mut known: Vec<_> = state.chains.keys().map(|known| format!("'{known}'")).collect();
         known.sort();
-        let known = if known.is_empty() { "none is".to_owned() } else { known.join(", ") };
-        Error::new(Kind::UnknownChain, format!("'{label}' is not connected (connected: {known})"))
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        Error::new(Kind::UnknownChain, format!("chain '{label}' is not connected (connected: {known})"))
             .with(|facts| facts.chain = Some(label.into()))
     }
 

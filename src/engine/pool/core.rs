@@ -127,11 +127,11 @@ impl Pool {
         let home = &self.0.home;
         let levels = self.scopes().own().levels().snapshot();
         let mut text = format!(
-            "pool {} exhausted: waited {:.2} s (max {}, in use {}, connecting {}, waiting {}",
+            "pool {} exhausted: waited {:.2} s ({} in use of max {}, {} connecting, {} waiting",
             home.name(),
             call.elapsed().as_secs_f64(),
-            home.gate.limit(),
             home.gate.used(),
+            home.gate.limit(),
             levels.connecting,
             home.gate.waiting(home.id),
         );

@@ -106,6 +106,9 @@ impl Dialer {
                 "must be 'any' with a proxy: it is the proxy that dials, so the address cannot be checked",
             ));
         }
+        if let Some(url) = &route.proxy {
+            proxy::parse(url)?;
+        }
         let direct_tls = route.target.scheme() == Scheme::Https && !route.is_proxied();
         let tls = if direct_tls { Some(tls::connector(&route.tls)?) } else { None };
         Ok(Self { route, tls })

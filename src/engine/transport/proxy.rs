@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, Notify};
 
 use super::socket::Held;
 use super::{BoxFuture, Reply, Route, SendError, State, Transport, body, http, tls};
+use crate::engine::credentials::Secret;
 use crate::engine::deadline::Call;
 use crate::engine::error::{Error, Kind, Phase, Result};
 
@@ -31,10 +32,7 @@ impl ProxyTransport {
             .pool_max_idle_per_host(1)
             .http1_only();
         if let Some(url) = &route.proxy {
-            let proxy = Proxy::all(url.expose()).map_err(|_| {
-                Error::argument("proxy", "must be a URL such as http://host:port or socks5://host:port")
-            })?;
-            builder = builder.proxy(proxy);
+            builder = builder.proxy(parse(url)?);
         }
         let client = builder
             .build()
@@ -86,6 +84,17 @@ impl ProxyTransport {
             Error::new(Kind::ConnectionClosed, "the connection broke before the answer was complete")
         }
     }
+}
+
+/// The proxy behind a URL.
+pub(super) fn parse(url: &Secret) -> Result<Proxy> {
+    const SCHEMES: [&str; 5] = ["http", "https", "socks4", "socks5", "socks5h"];
+    let wrong = || Error::argument("proxy", "must be a URL such as http://host:port or socks5://host:port");
+    let scheme = url.expose().split("://").next().unwrap_or_default().to_ascii_lowercase();
+    if !SCHEMES.contains(&scheme.as_str()) {
+        return Err(wrong());
+    }
+    Proxy::all(url.expose()).map_err(|_| wrong())
 }
 
 impl Transport for ProxyTransport {
