@@ -31,6 +31,10 @@ __version__: str
 # `async with` gives the connection back.
 @final
 class Coroutine(collections.abc.Coroutine[Any, Any, _T_co], Generic[_T_co]):
+    @property
+    def __name__(self) -> str: ...
+    @property
+    def __qualname__(self) -> str: ...
     def __await__(self) -> collections.abc.Generator[Any, Any, _T_co]: ...
     def send(self, value: Any, /) -> Any: ...
     def throw(
@@ -61,7 +65,9 @@ class Connection:
     def request(
         self, method: str, params: _Params = (), *, timeout: float | None = None
     ) -> Coroutine[Any]: ...
-    def batch(self, calls: Iterable[_Call], *, timeout: float | None = None) -> Coroutine[list[Any]]: ...
+    def batch(
+        self, calls: Iterable[_Call], *, timeout: float | None = None, return_exceptions: bool = False
+    ) -> Coroutine[list[Any]]: ...
     def close(self) -> Coroutine[None]: ...
     def __aenter__(self) -> Coroutine[Self]: ...
     def __aexit__(
@@ -92,7 +98,7 @@ class ChainManager:
         *,
         timeout: float | None = None,
         network_id: int | str | None = None,
-        rate_limit: RateLimiter | None = None,
+        rate_limit: float | RateLimiter | None = None,
         headers: Mapping[str, str] | None = None,
         proxy: str | None = None,
         trust_env: bool = False,

@@ -15,6 +15,11 @@ pub fn none(py: Python<'_>, _: ()) -> PyResult<Py<PyAny>> {
     Ok(py.None())
 }
 
+/// `True` or `False`.
+pub fn boolean(py: Python<'_>, value: bool) -> PyResult<Py<PyAny>> {
+    Ok(value.into_pyobject(py)?.to_owned().into_any().unbind())
+}
+
 /// The value that a JSON text stands for.
 pub fn decoded(py: Python<'_>, text: Bytes) -> PyResult<Py<PyAny>> {
     json_in::to_python(py, &text).map_err(|error| match error {
@@ -40,7 +45,7 @@ pub fn status<'py>(py: Python<'py>, label: &str, of: &Status) -> PyResult<Bound<
     endpoint.set_item("endpoint", &of.endpoint)?;
     endpoint.set_item("healthy", of.failure.is_none())?;
     endpoint.set_item("latency", latency)?;
-    endpoint.set_item("error", of.failure.as_ref().map(|error| error.message()))?;
+    endpoint.set_item("error", of.failure.as_ref().map(super::super::engine::error::Error::message))?;
     let dict = PyDict::new(py);
     dict.set_item("label", label)?;
     dict.set_item("family", of.identity.family.name())?;

@@ -144,15 +144,12 @@ fn ca(given: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Arc<str>>> {
 
 fn client_cert(given: Option<&Bound<'_, PyAny>>) -> PyResult<Option<ClientCert>> {
     let Some(given) = given else { return Ok(None) };
-    let (chain, key) = match given.cast::<PyTuple>() {
-        Ok(pair) => {
-            let (chain, key): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair.extract()?;
-            (pem("client_cert", &chain)?, pem("client_cert", &key)?)
-        }
-        Err(_) => {
-            let both = pem("client_cert", given)?;
-            (both.clone(), both)
-        }
+    let (chain, key) = if let Ok(pair) = given.cast::<PyTuple>() {
+        let (chain, key): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair.extract()?;
+        (pem("client_cert", &chain)?, pem("client_cert", &key)?)
+    } else {
+        let both = pem("client_cert", given)?;
+        (both.clone(), both)
     };
     Ok(Some(ClientCert { chain: chain.expose().into(), key }))
 }

@@ -53,7 +53,10 @@ impl Connection {
     ///     ConnectionClosedError: It was given back.
     ///     RpcError: The node answered with an error.
     ///     RequestTimeoutError: The time is up.
-    #[pyo3(signature = (method, params=None, *, timeout=None))]
+    #[pyo3(
+        signature = (method, params=None, *, timeout=None),
+        text_signature = "($self, method, params=(), *, timeout=None)"
+    )]
     fn request(
         &self,
         py: Python<'_>,

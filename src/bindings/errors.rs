@@ -103,7 +103,7 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
 }
 
 fn timeout(keywords: &Bound<'_, PyDict>, facts: &Facts) -> PyResult<()> {
-    keywords.set_item("phase", facts.phase.map(|phase| phase.name()))?;
+    keywords.set_item("phase", facts.phase.map(super::super::engine::error::Phase::name))?;
     keywords.set_item("elapsed", facts.elapsed.map(|elapsed| elapsed.as_secs_f64()))
 }
 

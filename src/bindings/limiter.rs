@@ -111,6 +111,7 @@ impl RateLimiter {
         ))
     }
 
+    #[expect(clippy::unused_self, reason = "Python's protocol")]
     fn __aexit__(
         &self,
         py: Python<'_>,

@@ -27,7 +27,7 @@ use crate::engine::pool::Settings;
 ///     metrics: A `MetricsCollector` to feed with the duration and the errors of every request.
 ///
 /// Raises:
-///     ConfigurationError: An argument is out of its range.
+///     ConfigurationError: An argument is out of its range, or more connections than the process may have open files.
 #[pyclass(frozen, module = "genesis_replicator")]
 pub struct ChainManager {
     manager: Owned<Manager>,
@@ -99,7 +99,7 @@ impl ChainManager {
     ///     proxy: `http://…` or `socks5://…` to go through.
     ///     trust_env: Whether the environment's proxy settings count.
     ///     ca: Certificates (PEM text, or a file) to trust besides the system's.
-    ///     client_cert: Our certificate and key (PEM, or a file with both, or a pair of files).
+    ///     client_cert: Our certificate and key: PEM, a file with both, or a pair of files.
     ///     allow_plaintext: Whether credentials may go over plain http to a host that is not this one.
     ///     address_policy: Which addresses may be dialled: `"any"`, `"public"` or `"private"`.
     ///     max_response_bytes: The longest answer that is read, 64 MiB by default.
@@ -162,7 +162,7 @@ impl ChainManager {
             || connect,
             |py, connected| {
                 connected.commit().map_err(|error| to_py(py, error))?;
-                Ok(true.into_pyobject(py)?.to_owned().into_any().unbind())
+                answers::boolean(py, true)
             },
         ))
     }
@@ -252,7 +252,10 @@ impl ChainManager {
     ///     RequestTimeoutError: The time is up; its `phase` says what took it.
     ///     PoolTimeoutError: The wait for a connection took all of it.
     ///     ProtocolError: The answer is not a valid one.
-    #[pyo3(signature = (chain_id, method, params=None, *, timeout=None))]
+    #[pyo3(
+        signature = (chain_id, method, params=None, *, timeout=None),
+        text_signature = "($self, chain_id, method, params=(), *, timeout=None)"
+    )]
     fn request(
         &self,
         py: Python<'_>,
@@ -323,12 +326,7 @@ impl ChainManager {
             let chain = manager.chain(&chain_id)?;
             chain.verify_credentials().await
         };
-        Ok(Coroutine::new(
-            "ChainManager.verify_credentials",
-            Start::Spawn,
-            || verify,
-            |py, good| Ok(good.into_pyobject(py)?.to_owned().into_any().unbind()),
-        ))
+        Ok(Coroutine::new("ChainManager.verify_credentials", Start::Spawn, || verify, answers::boolean))
     }
 
     /// What the manager counts: connections by what they do, waits, requests, errors, latencies, the process.

@@ -189,6 +189,7 @@ fn look(shared: &Weak<Shared>) -> bool {
 }
 
 /// With the GIL: call back. `false` once the collector is gone.
+#[expect(clippy::unnecessary_wraps, reason = "the form of a hook")]
 fn tell(shared: &Weak<Shared>, py: Python<'_>) -> PyResult<bool> {
     let Some(shared) = shared.upgrade() else { return Ok(false) };
     let (calls, event_loop) = {

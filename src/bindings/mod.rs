@@ -2,6 +2,12 @@
 //!
 //! Arguments, awaitables, results and errors are translated here; nothing is decided.
 
+#![allow(clippy::doc_markdown, reason = "the docstrings are for Python, in Google's form")]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "what Python hands over, and what is done with it, are owned"
+)]
+
 mod answers;
 mod arguments;
 mod bridge;

@@ -4,6 +4,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyString};
 
+use super::answers;
 use super::arguments;
 use super::bridge::{Coroutine, Start};
 use super::errors::to_py;
@@ -111,6 +112,7 @@ impl RateLimitDecision {
         self.0.reset_after.as_secs_f64()
     }
 
+    #[expect(clippy::unused_self, reason = "Python's protocol")]
     fn __bool__(&self) -> bool {
         true
     }
@@ -151,8 +153,7 @@ pub fn validate_credentials(credentials: &Bound<'_, PyAny>, endpoint: Option<Str
             // A value of a wrong type cannot be right, which is an answer and no misuse.
             let reason = error.value(credentials.py()).to_string();
             logging::log().write(Level::Warning, Area::Security, || reason);
-            let no = false.into_pyobject(credentials.py())?.to_owned().into_any().unbind();
-            return Ok(Coroutine::new(name, Start::Poll, || async { Ok(no) }, |_, no| Ok(no)));
+            return Ok(Coroutine::new(name, Start::Poll, || async { Ok(false) }, answers::boolean));
         }
     };
     let judge = async move {
@@ -170,7 +171,7 @@ pub fn validate_credentials(credentials: &Bound<'_, PyAny>, endpoint: Option<Str
                 logging::log()
                     .write(Level::Warning, Area::Security, || format!("credentials refused: {reason}"));
             }
-            Ok(good.into_pyobject(py)?.to_owned().into_any().unbind())
+            answers::boolean(py, good)
         },
     ))
 }

@@ -180,12 +180,13 @@ impl Coroutine {
         self.advance(py)
     }
 
+    #[pyo3(signature = (_value, /), text_signature = "($self, value, /)")]
     fn send(&self, py: Python<'_>, _value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         self.advance(py)
     }
 
     /// Ends the operation with an exception. When this returns, all that it held is free.
-    #[pyo3(signature = (typ, val=None, tb=None))]
+    #[pyo3(signature = (typ, val=None, tb=None, /))]
     fn throw(
         &self,
         typ: &Bound<'_, PyAny>,
