@@ -11,7 +11,7 @@ SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find src -name '*.rs')
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 
-.PHONY: demo test check bench wheel fmt
+.PHONY: demo test check bench wheel wheel-check fmt
 .DELETE_ON_ERROR:
 
 demo: $(BUILT) $(NODES)
@@ -36,7 +36,11 @@ bench: $(BUILT) $(NODES)
 	$(BIN)/python benches/run.py
 
 wheel: $(TOOLS)
+	rm -rf dist
 	$(BIN)/maturin build --release --out dist
+
+wheel-check: wheel
+	$(BIN)/python tools/wheel_check.py
 
 fmt: $(TOOLS)
 	cargo fmt

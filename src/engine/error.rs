@@ -200,10 +200,12 @@ pub struct Facts {
 }
 
 /// A failure: its kind, a sentence for people, the facts, and what caused it.
-#[derive(Clone)]
+#[derive(Clone, thiserror::Error)]
+#[error(transparent)]
 pub struct Error(Box<Inner>);
 
-#[derive(Clone)]
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
 struct Inner {
     kind: Kind,
     message: String,
@@ -283,12 +285,6 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)
-    }
-}
-
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}: {}", self.0.kind, self.0.message)?;
@@ -296,11 +292,5 @@ impl fmt::Debug for Error {
             Some(source) => write!(f, " (because {source:?})"),
             None => Ok(()),
         }
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source.as_ref().map(|error| error as _)
     }
 }
