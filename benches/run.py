@@ -1,7 +1,7 @@
 """Requests per second of `manager.request` beside aiohttp with orjson, against a real node.
 
-Both run in this process, in turn, round after round, so that whatever the machine does meanwhile meets both. What is
-printed are medians with the smallest and the largest round, and the ratio within each round.
+Both run in this process, in turn, round after round, so that whatever the machine does meanwhile meets both.
+What is printed are medians with the smallest and the largest round, and the ratio within each round.
 """
 
 import argparse
