@@ -14,8 +14,10 @@ export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 .PHONY: demo test check bench wheel wheel-check fmt
 .DELETE_ON_ERROR:
 
+# npm's own `anvil` is a script around the program, and ending a script would leave the program behind.
 demo: $(BUILT) $(NODES)
-	$(BIN)/python -m genesis_replicator demo
+	GENESIS_ANVIL="$$(ls -d tests/node/node_modules/@foundry-rs/anvil-*/bin/anvil 2>/dev/null | head -n 1)" \
+		$(BIN)/python -m genesis_replicator demo
 
 test: $(BUILT) $(NODES)
 	cargo test --locked --no-default-features

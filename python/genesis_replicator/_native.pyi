@@ -22,7 +22,7 @@ __all__ = [
 
 _T_co = TypeVar("_T_co", covariant=True)
 _Path: TypeAlias = str | PathLike[str]
-_Params: TypeAlias = Sequence[object] | Mapping[str, object]
+_Params: TypeAlias = list[Any] | tuple[Any, ...] | dict[str, Any]
 _Call: TypeAlias = tuple[str, _Params]
 
 __version__: str
@@ -103,7 +103,7 @@ class ChainManager:
         proxy: str | None = None,
         trust_env: bool = False,
         ca: _Path | bytes | None = None,
-        client_cert: _Path | tuple[_Path, _Path] | None = None,
+        client_cert: _Path | bytes | tuple[_Path | bytes, _Path | bytes] | None = None,
         allow_plaintext: bool = False,
         address_policy: str = "any",
         max_response_bytes: int = 67108864,
@@ -153,7 +153,7 @@ class ConnectionPool:
         proxy: str | None = None,
         trust_env: bool = False,
         ca: _Path | bytes | None = None,
-        client_cert: _Path | tuple[_Path, _Path] | None = None,
+        client_cert: _Path | bytes | tuple[_Path | bytes, _Path | bytes] | None = None,
         allow_plaintext: bool = False,
         address_policy: str = "any",
         max_response_bytes: int = 67108864,

@@ -28,11 +28,14 @@ pub fn decoded(py: Python<'_>, text: Bytes) -> PyResult<Py<PyAny>> {
     })
 }
 
-/// A list of values, and of exceptions where a call failed.
-pub fn list(py: Python<'_>, results: Vec<Result<Bytes>>) -> PyResult<Py<PyAny>> {
-    let values = results.into_iter().map(|result| match result {
-        Ok(text) => decoded(py, text),
-        Err(error) => Ok(to_py(py, error).into_value(py).into_any()),
+/// A list of values, and of exceptions where a call failed and that is wanted.
+pub fn list(py: Python<'_>, results: Vec<Result<Bytes>>, return_exceptions: bool) -> PyResult<Py<PyAny>> {
+    let values = results.into_iter().map(|result| {
+        let value = result.map_err(|error| to_py(py, error)).and_then(|text| decoded(py, text));
+        match value {
+            Err(error) if return_exceptions => Ok(error.into_value(py).into_any()),
+            value => value,
+        }
     });
     let values: Vec<Py<PyAny>> = values.collect::<PyResult<_>>()?;
     Ok(PyList::new(py, values)?.into_any().unbind())

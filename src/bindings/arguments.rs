@@ -23,7 +23,7 @@ pub struct RouteOptions<'a, 'py> {
     pub endpoint: &'a Bound<'py, PyAny>,
     pub credentials: Option<&'a Bound<'py, PyAny>>,
     pub headers: Option<&'a Bound<'py, PyAny>>,
-    pub proxy: Option<&'a str>,
+    pub proxy: Option<&'a Bound<'py, PyAny>>,
     pub trust_env: bool,
     pub ca: Option<&'a Bound<'py, PyAny>>,
     pub client_cert: Option<&'a Bound<'py, PyAny>>,
@@ -44,7 +44,7 @@ impl RouteOptions<'_, '_> {
         let target = Target::new(&endpoint, credentials, &options).map_err(raise)?;
         Ok(Route {
             target,
-            proxy: self.proxy.map(|proxy| Secret::new(proxy.to_owned())),
+            proxy: self.proxy.map(|proxy| text("proxy", proxy).map(Secret::new)).transpose()?,
             trust_env: self.trust_env,
             tls: TlsOptions { ca: ca(self.ca)?, client_cert: client_cert(self.client_cert)? },
             addresses: AddressPolicy::parse(self.address_policy).map_err(raise)?,
@@ -68,8 +68,8 @@ pub fn chain_config(
 }
 
 fn endpoint(given: &Bound<'_, PyAny>) -> PyResult<String> {
-    if let Ok(url) = given.cast::<PyString>() {
-        return Ok(url.to_str()?.to_owned());
+    if given.is_instance_of::<PyString>() {
+        return text("endpoint", given);
     }
     let urls: Vec<String> =
         given.extract().map_err(|_| bad(given.py(), "endpoint", "must be a URL or a sequence of URLs"))?;
@@ -109,20 +109,22 @@ pub fn fields(argument: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Fiel
     let mut fields = Fields::new();
     for item in mapping.items()?.iter() {
         let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
-        let key: String =
-            key.extract().map_err(|_| bad(given.py(), argument, "must have strings for keys"))?;
-        let field = if let Ok(text) = value.cast::<PyString>() {
-            Field::Text(Secret::new(text.to_str()?.to_owned()))
-        } else if value.cast::<PyMapping>().is_ok() {
-            Field::Headers(text_pairs(argument, &value)?)
-        } else if let Ok(path) = path_text(&value) {
-            Field::Text(Secret::new(path))
-        } else {
-            Field::Unusable
-        };
-        fields.push((key, field));
+        match key.extract::<String>() {
+            Ok(key) => fields.push((key, field(argument, &value))),
+            Err(_) => fields.push((format!("a key of type {}", type_name(&key)), Field::Unusable)),
+        }
     }
     Ok(fields)
+}
+
+/// What cannot be used is told apart by the engine, which knows the field's name.
+fn field(argument: &'static str, value: &Bound<'_, PyAny>) -> Field {
+    let field = if value.cast::<PyMapping>().is_ok() {
+        text_pairs(argument, value).map(Field::Headers)
+    } else {
+        path_text(argument, value).map(|text| Field::Text(Secret::new(text)))
+    };
+    field.unwrap_or(Field::Unusable)
 }
 
 fn text_pairs(argument: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Vec<(String, Secret)>> {
@@ -159,14 +161,19 @@ fn pem(argument: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Secret> {
     let source = if let Ok(bytes) = given.cast::<PyBytes>() {
         Pem::Text(Secret::new(String::from_utf8_lossy(bytes.as_bytes()).into_owned()))
     } else {
-        Pem::Path(path_text(given)?.into())
+        Pem::Path(path_text(argument, given)?.into())
     };
     source.read(argument).map_err(|error| to_py(given.py(), error))
 }
 
 /// A path, or any text.
-fn path_text(given: &Bound<'_, PyAny>) -> PyResult<String> {
-    given.py().import("os")?.call_method1("fspath", (given,))?.extract()
+fn path_text(argument: &'static str, given: &Bound<'_, PyAny>) -> PyResult<String> {
+    text(argument, &given.py().import("os")?.call_method1("fspath", (given,))?)
+}
+
+/// A string. Python's own error for one that is no text would hold it, and it may be a secret.
+pub fn text(argument: &'static str, given: &Bound<'_, PyAny>) -> PyResult<String> {
+    given.extract().map_err(|_| bad(given.py(), argument, "must be a str of valid characters"))
 }
 
 /// One call: a method and its parameters.

@@ -58,20 +58,21 @@ impl Connection {
         text_signature = "($self, method, params=(), *, timeout=None)"
     )]
     fn request(
-        &self,
-        py: Python<'_>,
+        slf: &Bound<'_, Self>,
         method: &str,
         params: Option<&Bound<'_, PyAny>>,
         timeout: Option<f64>,
     ) -> PyResult<Coroutine> {
         const NAME: &str = "Connection.request";
-        let connection = self.0.get()?.clone();
-        let request = match arguments::request(py, method, params) {
+        let connection = slf.get().0.get()?.clone();
+        let request = match arguments::request(slf.py(), method, params) {
             Ok(request) => request,
             Err(error) => return Ok(Coroutine::failed(NAME, error)),
         };
         let call = async move { connection.request(&request, config::timeout(timeout)?).await };
-        Ok(Coroutine::new(NAME, Start::Spawn, || call, answers::decoded))
+        let coroutine = Coroutine::new(NAME, Start::Spawn, || call, answers::decoded);
+        // Held as a method would: one that nobody else holds would be given back in the middle of its call.
+        Ok(coroutine.keeping(slf.clone().into_any().unbind()))
     }
 
     /// Make several calls in one HTTP request.
@@ -85,15 +86,14 @@ impl Connection {
     ///     The results, in the order of the calls.
     #[pyo3(signature = (calls, *, timeout=None, return_exceptions=false))]
     fn batch(
-        &self,
-        py: Python<'_>,
+        slf: &Bound<'_, Self>,
         calls: &Bound<'_, PyAny>,
         timeout: Option<f64>,
         return_exceptions: bool,
     ) -> PyResult<Coroutine> {
         const NAME: &str = "Connection.batch";
-        let connection = self.0.get()?.clone();
-        let requests = match arguments::requests(py, calls) {
+        let connection = slf.get().0.get()?.clone();
+        let requests = match arguments::requests(slf.py(), calls) {
             Ok(requests) => requests,
             Err(error) => return Ok(Coroutine::failed(NAME, error)),
         };
@@ -104,7 +104,9 @@ impl Connection {
                 _ => Ok(results),
             }
         };
-        Ok(Coroutine::new(NAME, Start::Spawn, || call, answers::list))
+        let list = move |py: Python<'_>, results| answers::list(py, results, return_exceptions);
+        let coroutine = Coroutine::new(NAME, Start::Spawn, || call, list);
+        Ok(coroutine.keeping(slf.clone().into_any().unbind()))
     }
 
     /// Give it back. Calls in flight fail with `ConnectionClosedError`. The second time does nothing.

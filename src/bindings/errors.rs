@@ -8,7 +8,6 @@ use super::json_in;
 use crate::engine::error::{Error, Facts, Kind};
 
 /// The keyword arguments that an exception takes besides `error_code` and `details`.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Takes {
     Nothing,
     /// `chain_id`.
@@ -69,9 +68,7 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     let (name, takes) = class(error.kind());
     let facts = error.facts();
     let keywords = PyDict::new(py);
-    if takes != Takes::Nothing || facts.argument.is_some() || facts.chain.is_some() {
-        keywords.set_item("details", details(py, facts)?)?;
-    }
+    keywords.set_item("details", details(py, facts)?)?;
     match takes {
         Takes::Nothing => {}
         Takes::Chain => keywords.set_item("chain_id", facts.chain.as_deref())?,

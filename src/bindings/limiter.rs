@@ -68,16 +68,7 @@ impl RateLimiter {
             let timeout: Option<Duration> = config::timeout(timeout)?.or(None);
             limiter.grant(config::count("amount", amount, 1)? as u64, timeout).await
         };
-        Ok(Coroutine::new(
-            "RateLimiter.acquire",
-            Start::Poll,
-            || wait,
-            |py, grant: Grant| {
-                // Stamped here, where the caller resumes: it may be long after the grant.
-                grant.admit();
-                answers::none(py, ())
-            },
-        ))
+        Ok(Coroutine::new("RateLimiter.acquire", Start::Poll, || wait, admit))
     }
 
     /// Admit `amount` at once, or not at all.
@@ -98,17 +89,9 @@ impl RateLimiter {
 
     fn __aenter__(slf: Bound<'_, Self>) -> PyResult<Coroutine> {
         let limiter = slf.get().engine()?.clone();
-        let itself = slf.unbind();
         let wait = async move { limiter.grant(1, None).await };
-        Ok(Coroutine::new(
-            "RateLimiter.__aenter__",
-            Start::Poll,
-            || wait,
-            move |_, grant: Grant| {
-                grant.admit();
-                Ok(itself.into_any())
-            },
-        ))
+        let coroutine = Coroutine::new("RateLimiter.__aenter__", Start::Poll, || wait, admit);
+        Ok(coroutine.giving(slf.into_any().unbind()))
     }
 
     #[expect(clippy::unused_self, reason = "Python's protocol")]
@@ -126,6 +109,12 @@ impl RateLimiter {
         let limiter = self.engine()?;
         Ok(format!("<RateLimiter {} per {} s>", limiter.max_rate(), limiter.window().as_secs_f64()))
     }
+}
+
+/// Stamped here, where the caller resumes: it may be long after the grant.
+fn admit(py: Python<'_>, grant: Grant) -> PyResult<Py<PyAny>> {
+    grant.admit();
+    answers::none(py, ())
 }
 
 impl RateLimiter {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -16,6 +16,12 @@ use crate::engine::log::{Area, Level, Log, Record};
 
 /// How long `stop` waits for its records to be handed over: a handler may block for ever.
 pub const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many records are handed over between two looks at the levels.
+const ROUND: usize = 64;
+
+/// How long records may keep the service thread from its other work.
+const ROUND_TIME: Duration = Duration::from_millis(50);
 
 static LOG: PerProcess<Option<Logging>> = PerProcess::new();
 
@@ -67,13 +73,20 @@ struct Delivery {
 
 impl Delivery {
     fn run(&self, py: Python<'_>) -> PyResult<()> {
-        set_thresholds(py, &self.log, &self.loggers)?;
-        for record in self.records.try_iter() {
-            // A handler that raises must not keep later records from the others.
-            if let Err(error) = self.hand_over(py, &record) {
-                error.write_unraisable(py, None);
+        let until = Instant::now() + ROUND_TIME;
+        loop {
+            // Looked at again and again, so that a flood of records can be turned off while it lasts.
+            set_thresholds(py, &self.log, &self.loggers)?;
+            let delivered = self.records.try_iter().take(ROUND).map(|record| {
+                // A handler that raises must not keep later records from the others.
+                if let Err(error) = self.hand_over(py, &record) {
+                    error.write_unraisable(py, None);
+                }
+                self.log.mark_delivered();
+            });
+            if delivered.count() < ROUND || Instant::now() > until {
+                break;
             }
-            self.log.mark_delivered();
         }
         match self.log.take_dropped() {
             0 => Ok(()),

@@ -1,5 +1,6 @@
 //! `ChainManager`.
 
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -124,7 +125,7 @@ impl ChainManager {
         network_id: Option<&Bound<'_, PyAny>>,
         rate_limit: Option<&Bound<'_, PyAny>>,
         headers: Option<&Bound<'_, PyAny>>,
-        proxy: Option<&str>,
+        proxy: Option<&Bound<'_, PyAny>>,
         trust_env: bool,
         ca: Option<&Bound<'_, PyAny>>,
         client_cert: Option<&Bound<'_, PyAny>>,
@@ -310,7 +311,8 @@ impl ChainManager {
             let many = Many { requests, concurrency, timeout, fail_fast: !return_exceptions };
             manager.request_many(&chain_id, many).await
         };
-        Ok(Coroutine::new(NAME, Start::Spawn, || run, answers::list))
+        let list = move |py: Python<'_>, results| answers::list(py, results, return_exceptions);
+        Ok(Coroutine::new(NAME, Start::Spawn, || run, list))
     }
 
     /// Ask the node whether it accepts the credentials.
@@ -348,6 +350,10 @@ impl ChainManager {
         ))
     }
 
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.metrics)
+    }
+
     fn __repr__(&self) -> PyResult<String> {
         Ok(format!("<ChainManager max_connections={}>", self.engine()?.max_connections()))
     }
@@ -366,18 +372,12 @@ impl ChainManager {
             manager.start();
             Ok(())
         };
-        Ok(Coroutine::new(
-            name,
-            Start::Poll,
-            || begin,
-            move |py, ()| {
-                logging::refresh(py)?;
-                if let Some(metrics) = metrics {
-                    MetricsCollector::watch(&metrics, py)?;
-                }
-                Ok(value)
-            },
-        ))
+        let finish = move |py: Python<'_>, ()| {
+            logging::refresh(py)?;
+            metrics.map_or(Ok(()), |metrics| MetricsCollector::watch(&metrics, py))?;
+            answers::none(py, ())
+        };
+        Ok(Coroutine::new(name, Start::Poll, || begin, finish).giving(value))
     }
 
     fn stopping(&self, py: Python<'_>, name: &'static str, timeout: f64) -> PyResult<Coroutine> {

@@ -28,12 +28,19 @@ struct Shared {
 
 #[derive(Default)]
 struct Alerts {
-    callbacks: HashMap<u64, (AlertId, Py<PyAny>)>,
+    callbacks: HashMap<u64, Callback>,
     /// What fired and was not told yet.
     fired: Vec<Fired>,
-    /// Where callbacks run; none is the service thread.
+    /// The loop that started the manager last.
     event_loop: Option<Py<PyAny>>,
     watched: bool,
+}
+
+struct Callback {
+    id: AlertId,
+    call: Py<PyAny>,
+    /// The loop that asked for the alert.
+    event_loop: Option<Py<PyAny>>,
 }
 
 #[pymethods]
@@ -114,8 +121,9 @@ impl MetricsCollector {
         }
         let shared = slf.get().0.get()?;
         let id = shared.collector.alert(name, above).map_err(|error| to_py(py, error))?;
-        lock(&shared.alerts).callbacks.insert(id.number(), (id, callback.unbind()));
-        Self::watch(&slf.clone().unbind(), py)?;
+        let callback = Callback { id, call: callback.unbind(), event_loop: running_loop(py)? };
+        lock(&shared.alerts).callbacks.insert(id.number(), callback);
+        watch(shared, py)?;
         Ok(id.number())
     }
 
@@ -123,8 +131,8 @@ impl MetricsCollector {
     fn remove_alert(&self, alert_id: u64) -> PyResult<()> {
         let shared = self.0.get()?;
         let removed = lock(&shared.alerts).callbacks.remove(&alert_id);
-        if let Some((id, _callback)) = removed {
-            let _ = shared.collector.remove(id);
+        if let Some(callback) = removed {
+            let _ = shared.collector.remove(callback.id);
         }
         Ok(())
     }
@@ -141,8 +149,9 @@ impl MetricsCollector {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         let Ok(Ok(alerts)) = self.0.get().map(|shared| shared.alerts.try_lock()) else { return Ok(()) };
-        for (_, callback) in alerts.callbacks.values() {
-            visit.call(callback)?;
+        for callback in alerts.callbacks.values() {
+            visit.call(&callback.call)?;
+            visit.call(&callback.event_loop)?;
         }
         visit.call(&alerts.event_loop)
     }
@@ -161,22 +170,31 @@ impl MetricsCollector {
         Ok(&self.0.get()?.collector)
     }
 
-    /// Look at the alerts from now on, and call back on the running loop, if there is one and none is known yet.
+    /// A manager starts: alerts that no loop asked for are called back on this one.
     pub fn watch(this: &Py<Self>, py: Python<'_>) -> PyResult<()> {
         let shared = this.get().0.get()?;
-        let running = py.import("asyncio")?.call_method0("_get_running_loop")?;
-        {
-            let mut alerts = lock(&shared.alerts);
-            if alerts.event_loop.is_none() && !running.is_none() {
-                alerts.event_loop = Some(running.unbind());
-            }
-            if alerts.callbacks.is_empty() || std::mem::replace(&mut alerts.watched, true) {
-                return Ok(());
-            }
-        }
-        let (looking, telling) = (Arc::downgrade(shared), Arc::downgrade(shared));
-        runtime::on_tick(py, move || look(&looking), move |py| tell(&telling, py))
+        let running = running_loop(py)?;
+        let before = std::mem::replace(&mut lock(&shared.alerts).event_loop, running);
+        drop(before);
+        watch(shared, py)
     }
+}
+
+fn running_loop(py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+    let running = py.import("asyncio")?.call_method0("_get_running_loop")?;
+    Ok((!running.is_none()).then(|| running.unbind()))
+}
+
+/// Look at the alerts from now on, if there are any.
+fn watch(shared: &Arc<Shared>, py: Python<'_>) -> PyResult<()> {
+    {
+        let mut alerts = lock(&shared.alerts);
+        if alerts.callbacks.is_empty() || std::mem::replace(&mut alerts.watched, true) {
+            return Ok(());
+        }
+    }
+    let (looking, telling) = (Arc::downgrade(shared), Arc::downgrade(shared));
+    runtime::on_tick(py, move || look(&looking), move |py| tell(&telling, py))
 }
 
 /// Without the GIL: whether something fired, or nobody is left to tell.
@@ -192,16 +210,17 @@ fn look(shared: &Weak<Shared>) -> bool {
 #[expect(clippy::unnecessary_wraps, reason = "the form of a hook")]
 fn tell(shared: &Weak<Shared>, py: Python<'_>) -> PyResult<bool> {
     let Some(shared) = shared.upgrade() else { return Ok(false) };
-    let (calls, event_loop) = {
+    let calls: Vec<_> = {
         let mut alerts = lock(&shared.alerts);
         let fired = std::mem::take(&mut alerts.fired);
         let calls = fired.into_iter().filter_map(|fired| {
-            let (_, callback) = alerts.callbacks.get(&fired.id.number())?;
-            Some((callback.clone_ref(py), fired))
+            let callback = alerts.callbacks.get(&fired.id.number())?;
+            let event_loop = callback.event_loop.as_ref().or(alerts.event_loop.as_ref());
+            Some((callback.call.clone_ref(py), event_loop.map(|found| found.clone_ref(py)), fired))
         });
-        (calls.collect::<Vec<_>>(), alerts.event_loop.as_ref().map(|event_loop| event_loop.clone_ref(py)))
+        calls.collect()
     };
-    for (callback, fired) in calls {
+    for (callback, event_loop, fired) in calls {
         if let Err(error) = call_back(py, event_loop.as_ref(), &callback, &fired) {
             error.write_unraisable(py, Some(callback.bind(py)));
         }

@@ -54,7 +54,7 @@ impl ConnectionPool {
         idle_timeout: f64,
         leak_threshold: f64,
         headers: Option<&Bound<'_, PyAny>>,
-        proxy: Option<&str>,
+        proxy: Option<&Bound<'_, PyAny>>,
         trust_env: bool,
         ca: Option<&Bound<'_, PyAny>>,
         client_cert: Option<&Bound<'_, PyAny>>,

@@ -87,6 +87,8 @@ fn start() -> PyResult<(Runtime, Arc<Io>)> {
     let at_rest = Arc::clone(&flusher);
     let runtime = Builder::new_multi_thread()
         .worker_threads(1)
+        // For name lookups and for loading certificates; a slow resolver must not fill the process with threads.
+        .max_blocking_threads(8)
         .thread_name("genesis-io")
         .enable_io()
         .enable_time()

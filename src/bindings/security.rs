@@ -141,35 +141,28 @@ impl RateLimitDecision {
 ///     TypeError: `credentials` is not a mapping.
 #[pyfunction]
 #[pyo3(signature = (credentials, *, endpoint=None))]
-pub fn validate_credentials(credentials: &Bound<'_, PyAny>, endpoint: Option<String>) -> PyResult<Coroutine> {
-    let fields = arguments::fields("credentials", credentials);
-    let name = "validate_credentials";
-    let fields = match fields {
-        Ok(fields) => fields,
-        Err(error) if error.is_instance_of::<PyTypeError>(credentials.py()) => {
-            return Ok(Coroutine::failed(name, error));
-        }
-        Err(error) => {
-            // A value of a wrong type cannot be right, which is an answer and no misuse.
-            let reason = error.value(credentials.py()).to_string();
-            logging::log().write(Level::Warning, Area::Security, || reason);
-            return Ok(Coroutine::new(name, Start::Poll, || async { Ok(false) }, answers::boolean));
-        }
+pub fn validate_credentials(
+    credentials: &Bound<'_, PyAny>,
+    endpoint: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Coroutine> {
+    const NAME: &str = "validate_credentials";
+    let endpoint = endpoint.map(|endpoint| arguments::text("endpoint", endpoint)).transpose();
+    let given = endpoint.and_then(|endpoint| Ok((arguments::fields("credentials", credentials)?, endpoint)));
+    let (fields, endpoint) = match given {
+        Ok(given) => given,
+        Err(error) => return Ok(Coroutine::failed(NAME, error)),
     };
-    let judge = async move {
-        let finding = credentials::validate(&fields, endpoint.as_deref());
-        Ok(finding.map_err(|finding| finding.reason().to_owned()))
-    };
+    let judge = async move { Ok(credentials::validate(&fields, endpoint.as_deref())) };
     Ok(Coroutine::new(
-        name,
+        NAME,
         Start::Poll,
         || judge,
-        |py, judged: Result<(), String>| {
+        |py, judged: Result<(), credentials::Finding>| {
             logging::begin(py)?;
             let good = judged.is_ok();
-            if let Err(reason) = judged {
-                logging::log()
-                    .write(Level::Warning, Area::Security, || format!("credentials refused: {reason}"));
+            if let Err(finding) = judged {
+                let message = || format!("credentials refused: {}", finding.reason());
+                logging::log().write(Level::Warning, Area::Security, message);
             }
             answers::boolean(py, good)
         },

@@ -4,7 +4,7 @@
 //! the one timer at the top can say what it was spent on.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
@@ -37,6 +37,7 @@ pub struct Call {
     started: Instant,
     deadline: Option<Instant>,
     phase: AtomicU8,
+    expired: AtomicBool,
 }
 
 impl Call {
@@ -46,7 +47,8 @@ impl Call {
         let started = Instant::now();
         // A timeout too long for the clock is no timeout.
         let deadline = timeout.and_then(|timeout| started.checked_add(timeout));
-        Self { started, deadline, phase: AtomicU8::new(Phase::Queue as u8) }
+        let phase = AtomicU8::new(Phase::Queue as u8);
+        Self { started, deadline, phase, expired: AtomicBool::new(false) }
     }
 
     /// From now on the time is spent on `phase`.
@@ -77,6 +79,17 @@ impl Call {
     #[must_use]
     pub fn remaining(&self) -> Option<Duration> {
         self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// Its time is up, though its deadline has not passed: a stage of it had less.
+    pub fn expire(&self) {
+        self.expired.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether its time is up.
+    #[must_use]
+    pub fn is_expired(&self) -> bool {
+        self.expired.load(Ordering::Relaxed) || self.remaining() == Some(Duration::ZERO)
     }
 
     /// Do `work`, or fail as `expired` says when the deadline passes first. What is ready at once always counts.

@@ -17,7 +17,7 @@ from genesis_replicator import (
     QuotaExhaustedError,
     RpcError,
 )
-from genesis_replicator._cli.families import FAMILIES, Call, Family
+from genesis_replicator._cli.families import FAMILIES, Call
 from genesis_replicator._cli.output import row, rows
 
 LABEL = "node"
@@ -49,41 +49,23 @@ async def _describe(manager: ChainManager, *, with_credentials: bool) -> int:
         row("endpoint", connection.endpoint)
     if with_credentials:
         row("credentials", "accepted" if await manager.verify_credentials(LABEL) else "refused")
-    found = await _recognise(manager)
-    if found is None:
-        return _fail("the node answers, but to no method of a chain that is known here", FAILED)
-    family, network = found
-    row("family", family.name)
-    row("network", network)
-    try:
-        row("head", family.height(await manager.request(LABEL, *family.head)))
-    except (RpcError, LookupError, TypeError, ValueError) as error:
-        row("head", f"unknown: {error}")
-    row("latency", await _latency(manager, family.identity))
+    status = await manager.get_chain_status(LABEL)
+    family = FAMILIES[status["family"]]
+    row("family", family.title)
+    row("network", "unknown" if status["network_id"] is None else status["network_id"])
+    row("head", "unknown" if status["head_block"] is None else status["head_block"])
+    row("latency", await _latency(manager, family.probes[0]))
     print()
     rows([("method", "answer"), *[(probe[0], await _verdict(manager, probe)) for probe in family.probes]])
     return ANSWERS
-
-
-async def _recognise(manager: ChainManager) -> tuple[Family, str] | None:
-    """The first family whose question the node answers, and the network that it names."""
-    for family in FAMILIES:
-        try:
-            answer = await manager.request(LABEL, *family.identity)
-        except (ProviderRateLimitError, QuotaExhaustedError):
-            raise
-        except RpcError:
-            continue
-        with suppress(LookupError, TypeError, ValueError):  # another meaning of the same name
-            return family, family.network(answer)
-    return None
 
 
 async def _latency(manager: ChainManager, call: Call) -> str:
     times = []
     for _ in range(ROUNDS):
         start = time.perf_counter()
-        await manager.request(LABEL, *call)
+        with suppress(RpcError):  # an error is an answer too
+            await manager.request(LABEL, *call)
         times.append((time.perf_counter() - start) * 1000)
     median = statistics.median(times)
     return f"{median:.1f} ms median, {min(times):.1f} to {max(times):.1f} ms over {ROUNDS} calls"

@@ -1,6 +1,5 @@
-"""The families of chains that `check` knows: how a node is recognised, and what it is asked."""
+"""What `check` asks a node of each family, to tell what its credentials allow."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,28 +10,17 @@ _NO_TRANSACTION = "0x" + "00" * 32
 
 @dataclass(frozen=True)
 class Family:
-    """One family. Every probe only reads, and its answer is small."""
+    """One family. Every probe only reads, and its answer is small; the first is the one that is timed."""
 
-    name: str
-    identity: Call
-    network: Callable[[Any], str]
-    head: Call
-    height: Callable[[Any], int]
+    title: str
     probes: tuple[Call, ...]
 
 
-def _number(answer: Any) -> int:
-    return int(answer, 16) if isinstance(answer, str) else int(answer)
-
-
-FAMILIES = (
-    Family(
-        name="Ethereum (EVM)",
-        identity=("eth_chainId", []),
-        network=lambda answer: str(_number(answer)),
-        head=("eth_blockNumber", []),
-        height=_number,
-        probes=(
+#: By the names that `get_chain_status` gives.
+FAMILIES = {
+    "evm": Family(
+        "Ethereum (EVM)",
+        (
             ("eth_chainId", []),
             ("eth_blockNumber", []),
             ("eth_getLogs", [{"fromBlock": "latest", "toBlock": "latest"}]),
@@ -41,38 +29,27 @@ FAMILIES = (
             ("txpool_status", []),
         ),
     ),
-    Family(
-        name="Solana",
-        identity=("getGenesisHash", []),
-        network=str,
-        head=("getSlot", []),
-        height=_number,
-        probes=(
-            ("getHealth", []),
+    "solana": Family(
+        "Solana",
+        (
             ("getSlot", []),
+            ("getHealth", []),
             ("getLatestBlockhash", []),
             ("getRecentPrioritizationFees", []),
         ),
     ),
-    Family(
-        name="Bitcoin",
-        identity=("getblockchaininfo", []),
-        network=lambda answer: str(answer["chain"]),
-        head=("getblockcount", []),
-        height=_number,
-        probes=(("getblockcount", []), ("getmempoolinfo", []), ("getnetworkinfo", []), ("listwallets", [])),
+    "bitcoin": Family(
+        "Bitcoin",
+        (("getblockcount", []), ("getmempoolinfo", []), ("getnetworkinfo", []), ("listwallets", [])),
     ),
-    Family(
-        name="Substrate",
-        identity=("chain_getBlockHash", [0]),
-        network=str,
-        head=("chain_getHeader", []),
-        height=lambda answer: _number(answer["number"]),
-        probes=(
+    "substrate": Family(
+        "Substrate",
+        (
             ("system_chain", []),
             ("system_health", []),
             ("state_getRuntimeVersion", []),
             ("author_pendingExtrinsics", []),
         ),
     ),
-)
+    "generic": Family("none that is known here: plain JSON-RPC", (("rpc.discover", []),)),
+}

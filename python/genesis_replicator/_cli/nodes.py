@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ async def ethereum_node() -> AsyncIterator[Node]:
     async with AsyncExitStack() as started:
         path = find_anvil()
         if path is None:
-            reason = "no anvil was found: `npm ci` in tests/node installs one"
+            reason = "no anvil was found; npm has one, @foundry-rs/anvil"
         elif (node := await started.enter_async_context(_anvil(path))) is not None:
             yield node
             return
@@ -42,21 +42,9 @@ async def ethereum_node() -> AsyncIterator[Node]:
 
 
 def find_anvil() -> Path | None:
-    """`$GENESIS_ANVIL`, the one that npm put under tests/node of the checkout, or the one on the path."""
-    if named := os.environ.get("GENESIS_ANVIL"):
-        return Path(named)
-    for root in (Path.cwd(), Path(__file__).resolve().parents[3]):
-        for candidate in _installed_by_npm(root / "tests" / "node" / "node_modules"):
-            if os.access(candidate, os.X_OK):
-                return candidate
-    found = shutil.which("anvil")
+    """`$GENESIS_ANVIL`, or the one on the path."""
+    found = os.environ.get("GENESIS_ANVIL") or shutil.which("anvil")
     return Path(found) if found else None
-
-
-def _installed_by_npm(modules: Path) -> Iterator[Path]:
-    # The program itself comes first: npm's `anvil` is a script around it, and needs node.
-    yield from modules.glob("@foundry-rs/anvil-*/bin/anvil")
-    yield modules / ".bin" / "anvil"
 
 
 @asynccontextmanager

@@ -32,6 +32,14 @@ pub struct Coroutine {
     name: &'static str,
     state: Owned<Mutex<State>>,
     scope: Option<Scope>,
+    kept: Mutex<Option<Kept>>,
+}
+
+/// An object that lives as long as the operation.
+struct Kept {
+    object: Py<PyAny>,
+    /// Whether it is also the value of the operation.
+    given: bool,
 }
 
 enum State {
@@ -88,8 +96,22 @@ impl Coroutine {
         coroutine
     }
 
+    /// The same operation, of a method of `object`, which must not go away meanwhile.
+    #[must_use]
+    pub fn keeping(self, object: Py<PyAny>) -> Self {
+        *lock(&self.kept) = Some(Kept { object, given: false });
+        self
+    }
+
+    /// The same operation, which gives `object` in the end.
+    #[must_use]
+    pub fn giving(self, object: Py<PyAny>) -> Self {
+        *lock(&self.kept) = Some(Kept { object, given: true });
+        self
+    }
+
     fn in_state(name: &'static str, state: State) -> Self {
-        Self { name, state: Owned::new(Mutex::new(state)), scope: None }
+        Self { name, state: Owned::new(Mutex::new(state)), scope: None, kept: Mutex::new(None) }
     }
 
     fn replace(&self, state: State) -> PyResult<State> {
@@ -137,8 +159,10 @@ impl Coroutine {
 
     /// The exception that ends the coroutine: its own, or the one that carries its value.
     fn end(&self, py: Python<'_>, outcome: Outcome) -> PyErr {
+        let kept = lock(&self.kept).take();
         match outcome.into_python(py) {
             Ok(value) => {
+                let value = kept.filter(|kept| kept.given).map_or(value, |kept| kept.object);
                 if let Some(scope) = &self.scope {
                     scope.keep(py, &value);
                 }
@@ -194,16 +218,20 @@ impl Coroutine {
         tb: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let thrown = exception(typ, val, tb)?;
-        match self.replace(State::Closed)? {
-            State::Closed => Err(already_awaited()),
-            _ => Err(thrown),
-        }
+        let before = self.replace(State::Closed)?;
+        let kept = lock(&self.kept).take();
+        let error = if matches!(before, State::Closed) { already_awaited() } else { thrown };
+        // What it held first, then the object that it was done for.
+        drop(before);
+        drop(kept);
+        Err(error)
     }
 
     /// Ends the operation, if it has not ended.
     fn close(&self) {
         // In a child after a fork there is nothing that could be ended.
         drop(self.replace(State::Closed));
+        drop(lock(&self.kept).take());
     }
 
     fn __aenter__<'a, 'py>(slf: &'a Bound<'py, Self>) -> PyResult<&'a Bound<'py, Self>> {
@@ -226,6 +254,9 @@ impl Coroutine {
         if let Some(scope) = &self.scope {
             scope.traverse(&visit)?;
         }
+        if let Ok(Some(kept)) = self.kept.try_lock().as_deref() {
+            visit.call(&kept.object)?;
+        }
         let Ok(Ok(state)) = self.state.get().map(Mutex::try_lock) else { return Ok(()) };
         match &*state {
             State::Ready(value) => visit.call(value),
@@ -238,6 +269,7 @@ impl Coroutine {
         if let Some(scope) = &self.scope {
             scope.clear();
         }
+        drop(lock(&self.kept).take());
         // A new one holds nothing that is part of a cycle, and its drop has something to say.
         if let Ok(state) = self.state.get() {
             let mut state = lock(state);

@@ -156,16 +156,18 @@ impl Service {
     /// Waits, without the GIL, until there is something to do.
     fn next(&mut self) -> Task {
         loop {
+            // First, so that a stream of messages does not keep the hooks waiting.
+            if Instant::now() >= self.next_tick {
+                self.next_tick = Instant::now() + TICK;
+                if self.hooks.iter().any(|hook| (hook.due)()) {
+                    return Task::Hooks;
+                }
+            }
             match self.messages.recv_timeout(self.next_tick.saturating_duration_since(Instant::now())) {
                 Ok(Message::Wake(event_loop)) => return Task::Wake(event_loop),
                 Ok(Message::Hook(hook)) => self.hooks.push(hook),
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return Task::Stop,
-                Err(RecvTimeoutError::Timeout) => {
-                    self.next_tick = Instant::now() + TICK;
-                    if self.hooks.iter().any(|hook| (hook.due)()) {
-                        return Task::Hooks;
-                    }
-                }
+                Err(RecvTimeoutError::Timeout) => {}
             }
         }
     }

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::Chain;
 use crate::engine::deadline::{Call, Timeout};
-use crate::engine::error::{Error, Kind, Result};
+use crate::engine::error::{Error, Kind, Phase, Result};
 use crate::engine::jsonrpc::Request;
 
 /// How many calls are in flight unless the caller says otherwise, at least: an HTTP/2 connection carries that many.
@@ -62,6 +62,7 @@ impl Many {
             fail_fast,
         });
         let call = Call::new(total);
+        call.enter(Phase::Receive);
         let done = async {
             let mut tasks = JoinSet::new();
             for _ in 0..workers {

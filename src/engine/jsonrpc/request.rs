@@ -23,7 +23,7 @@ impl Request {
             return Err(Error::argument("method", "must not be empty"));
         }
         if !params.starts_with(b"[") && !params.starts_with(b"{") {
-            return Err(Error::argument("params", "must be a list, a tuple or a mapping"));
+            return Err(Error::argument("params", "must be a list, a tuple or a dict"));
         }
         Ok(Self { method: method.into(), params })
     }

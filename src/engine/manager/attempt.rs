@@ -39,7 +39,14 @@ impl Attempt {
     pub(super) async fn wait(&self) -> Result<Arc<Chain>> {
         let mut outcome = self.outcome.clone();
         let result = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
-        result.unwrap_or_else(|| Err(Error::new(Kind::PoolClosed, "the attempt to connect was interrupted")))
+        result.unwrap_or_else(|| Err(interrupted()))
+    }
+
+    /// End it now: whoever waits for it is told, and nothing is left of it.
+    pub(super) fn end(&self) {
+        self.task.abort();
+        self.pool.dismiss();
+        self.pool.cut_all();
     }
 
     /// Whether this is the first claim of what the attempt connected.
@@ -50,12 +57,15 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        self.task.abort();
         if self.claim() {
-            self.pool.dismiss();
-            self.pool.cut_all();
+            self.end();
         }
     }
+}
+
+/// The error of a connect that was under way when the manager stopped.
+pub(super) fn interrupted() -> Error {
+    Error::new(Kind::PoolClosed, "the manager was stopped while it connected")
 }
 
 /// Every failure to connect is one of the chain's connection, with what it came from.

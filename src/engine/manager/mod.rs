@@ -15,9 +15,9 @@ use super::error::{Error, Kind, Phase, Result};
 use super::jsonrpc::Request;
 use super::log::{Area, Level, Log};
 use super::metrics::{Collector, Counters, Pools, Scopes, Source, Value};
-use super::pool::{Gate, Parts, Pool, Settings};
+use super::pool::{CutAtEnd, Gate, Parts, Pool, Settings};
 use super::transport::Dialer;
-use attempt::Attempt;
+use attempt::{Attempt, interrupted};
 
 /// The chains of a program.
 #[derive(Clone)]
@@ -82,20 +82,22 @@ impl Manager {
 
     /// Refuse whoever waits, give calls in flight `timeout` to end, close every connection.
     pub async fn stop(&self, timeout: Option<Duration>) {
-        let (gate, chains) = {
+        let (gate, chains, attempts) = {
             let mut state = self.lock();
-            state.attempts.clear();
-            (state.gate.take(), std::mem::take(&mut state.chains))
+            (state.gate.take(), std::mem::take(&mut state.chains), std::mem::take(&mut state.attempts))
         };
         let Some(gate) = gate else { return };
         gate.close();
-        for chain in chains.values() {
-            chain.pool().dismiss();
+        for attempt in attempts.values().filter_map(Weak::upgrade) {
+            attempt.end();
         }
+        let pools: Vec<_> = chains.values().map(|chain| chain.pool().clone()).collect();
+        for pool in &pools {
+            pool.dismiss();
+        }
+        // Whoever gives up waiting for the calls means them to be cut now.
+        let _cut = CutAtEnd(pools);
         gate.all_back_within(timeout).await;
-        for chain in chains.values() {
-            chain.pool().cut_all();
-        }
     }
 
     /// Connect to a chain under `label`. Equal connects under way are one.
@@ -301,9 +303,9 @@ impl Connected {
         let label = self.chain.label();
         {
             let mut state = self.manager.lock();
-            if state.gate.is_none() {
-                self.chain.pool().dismiss();
-                return Err(not_running(state.started));
+            // Closed when the manager was stopped, even if it runs again.
+            if self.chain.pool().is_closed() {
+                return Err(interrupted());
             }
             state.attempts.remove(label);
             if let Some(network) = &self.chain.identity().network {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::core::Pool;
+use super::gate::closed as pool_closed;
 use super::lease::Lease;
 use super::requests::lost;
 use crate::engine::deadline::{Call, Timeout};
@@ -125,7 +126,7 @@ impl Connection {
     }
 
     async fn send<E: Exchange>(&self, call: &Call, exchange: &E) -> Result<E::Output> {
-        let mut mended = false;
+        let mut losses = 0;
         loop {
             let transport = self.transport()?;
             if transport.state() == State::Open {
@@ -135,10 +136,11 @@ impl Connection {
                     Err(SendError::NotSent) => {}
                 }
             }
-            if mended {
+            // A socket that another call left dirty was not lost: it is replaced as often as it takes.
+            losses += usize::from(transport.state() != State::Dirty);
+            if losses > 1 {
                 return Err(lost());
             }
-            mended = true;
             call.enter(Phase::Connect);
             self.mend(&transport).await?;
         }
@@ -150,11 +152,18 @@ impl Connection {
         if !Arc::ptr_eq(old, &self.transport()?) {
             return Ok(());
         }
+        if self.0.pool.is_closed() {
+            return Err(pool_closed());
+        }
         let redial = self.0.lock().as_ref().ok_or_else(closed)?.redial()?;
         let transport = redial.await?;
-        // Closed in the meantime: the new socket ends with this call.
-        self.0.lock().as_mut().ok_or_else(closed)?.replace(transport);
-        Ok(())
+        if let Some(lease) = self.0.lock().as_mut() {
+            lease.replace(transport);
+            return Ok(());
+        }
+        // Given back in the meantime: the new socket ends with this call.
+        self.0.pool.scopes().count(Event::Closed(CloseCause::Requested));
+        Err(closed())
     }
 
     fn transport(&self) -> Result<Arc<dyn Transport>> {

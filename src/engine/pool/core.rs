@@ -17,7 +17,7 @@ use super::waiting::Waiting;
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Phase, Result};
 use crate::engine::log::Log;
-use crate::engine::metrics::{CloseCause, Event, Scopes};
+use crate::engine::metrics::{CloseCause, Event, Gauge, Scopes};
 use crate::engine::target::Target;
 use crate::engine::transport::Dialer;
 
@@ -45,7 +45,8 @@ struct Inner {
     home: Arc<Home>,
     store: Store<Opener>,
     sharing: Sharing,
-    /// Whether the endpoint's connections carry many requests at a time, as far as is known.
+    /// Whether the endpoint's connections carry many requests at a time, as far as is known: those that may do so
+    /// are taken to, until the first of them shows, so that a burst of first requests shares it.
     multiplexed: AtomicBool,
     closed: AtomicBool,
     kept_up: AtomicBool,
@@ -68,11 +69,12 @@ impl Pool {
             .build()
             .map_err(|error| Error::argument("max_connections", error))?;
         let _ = home.store.set(store.weak());
+        let multiplexed = AtomicBool::new(home.dialer.may_multiplex());
         Ok(Self(Arc::new(Inner {
             home,
             store,
             sharing: Sharing::default(),
-            multiplexed: AtomicBool::new(false),
+            multiplexed,
             closed: AtomicBool::new(false),
             kept_up: AtomicBool::new(false),
             next_id: AtomicU64::new(1),
@@ -91,24 +93,43 @@ impl Pool {
 
     pub(super) async fn lease_within(&self, call: &Call) -> Result<Lease> {
         let ticket = self.ticket(call).await?;
+        self.lease_for(ticket, call).await
+    }
+
+    /// A lease for requests that wait together, each of them counted already.
+    pub(super) async fn lease_to_share(&self, call: &Call) -> Result<Lease> {
+        call.enter(Phase::Queue);
+        let ticket = match self.ticket_now()? {
+            Some(ticket) => ticket,
+            None => self.home().gate.ticket(self.home().id, None).await.map_err(|error| self.mark(error))?,
+        };
+        self.lease_for(ticket, call).await
+    }
+
+    async fn lease_for(&self, ticket: Ticket, call: &Call) -> Result<Lease> {
         let lease = Lease::take(self, ticket, call).await?;
         self.scopes().count(Event::Acquisition);
         self.upkeep();
         Ok(lease)
     }
 
-    async fn ticket(&self, call: &Call) -> Result<Ticket> {
-        if self.0.closed.load(Ordering::Acquire) {
+    /// A ticket if one is free now.
+    pub(super) fn ticket_now(&self) -> Result<Option<Ticket>> {
+        if self.is_closed() {
             return Err(self.mark(closed()));
         }
+        self.home().gate.try_ticket(self.home().id).map_err(|error| self.mark(error))
+    }
+
+    async fn ticket(&self, call: &Call) -> Result<Ticket> {
         call.enter(Phase::Queue);
-        let home = &self.0.home;
-        if let Some(ticket) = home.gate.try_ticket(home.id).map_err(|error| self.mark(error))? {
+        if let Some(ticket) = self.ticket_now()? {
             return Ok(ticket);
         }
+        let home = &self.0.home;
         let waiting = Waiting::new(self, call);
         let ticket = home.gate.ticket(home.id, self.settings().max_waiting).await;
-        waiting.end(&ticket);
+        waiting.end(ticket.is_ok());
         ticket.map_err(|error| self.mark(error))
     }
 
@@ -133,7 +154,7 @@ impl Pool {
             home.gate.used(),
             home.gate.limit(),
             levels.connecting,
-            home.gate.waiting(home.id),
+            self.scopes().own().gauge(Gauge::Waiting),
         );
         if let Some((held, place)) = home.holders.longest() {
             // Writing to a String cannot fail.
@@ -155,6 +176,7 @@ impl Pool {
         self.0.closed.store(true, Ordering::Release);
         let home = &self.0.home;
         home.gate.dismiss_pool(home.id);
+        home.abandon_dials();
         home.close_idle(CloseCause::Shutdown, usize::MAX, |_| false);
     }
 
@@ -167,8 +189,9 @@ impl Pool {
     pub async fn close(&self, timeout: Option<Duration>) {
         self.0.home.gate.close();
         self.dismiss();
+        // Whoever gives up waiting for the leases means them to be cut now.
+        let _cut = CutAtEnd(vec![self.clone()]);
         self.0.home.gate.all_back_within(timeout).await;
-        self.cut_all();
     }
 
     /// Replace every connection: idle ones are closed now, the others when they come back.
@@ -181,7 +204,11 @@ impl Pool {
     pub fn resize(&self, max_connections: usize) {
         let home = &self.0.home;
         home.gate.resize(max_connections);
-        self.0.store.resize(max_connections.saturating_mul(2).max(64));
+        let most = max_connections.saturating_mul(2);
+        // Only ever upwards: what is too much is closed below, with its cause, and not by the store.
+        if most > self.0.store.status().max_size {
+            self.0.store.resize(most);
+        }
         let levels = self.scopes().own().levels().snapshot();
         let excess = usize::try_from(levels.total()).unwrap_or(0).saturating_sub(max_connections);
         home.close_idle(CloseCause::Requested, excess, |_| false);
@@ -291,6 +318,17 @@ impl Pool {
     /// The first of `count` request ids that nobody else has.
     pub(super) fn next_id(&self, count: usize) -> u64 {
         self.0.next_id.fetch_add(count as u64, Ordering::Relaxed)
+    }
+}
+
+/// Cuts these pools when it is dropped: at the end of a wait, however that ends.
+pub(in crate::engine) struct CutAtEnd(pub(in crate::engine) Vec<Pool>);
+
+impl Drop for CutAtEnd {
+    fn drop(&mut self) {
+        for pool in &self.0 {
+            pool.cut_all();
+        }
     }
 }
 

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use super::sockets::{Permit, Sockets};
 use crate::engine::error::{Error, Kind, Result};
 
 /// How much longer another pool's oldest waiter must have waited to be served before our own.
@@ -21,18 +21,18 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// Which pool a waiter belongs to.
 pub type PoolId = u64;
 
-/// A pool that can close an idle connection, or give up a dial that nobody waits for, so that another may open one.
+/// A pool that can let another one go first.
 pub trait Room: Send + Sync {
-    /// Make room for one connection, if there is any to make.
-    fn make_room(&self) -> bool;
+    /// Close an idle connection, if there is one: that frees a permit.
+    fn close_one(&self) -> bool;
+    /// Give up a dial that nobody waits for, if there is one: that frees a ticket, and a permit with it.
+    fn give_up_dial(&self) -> bool;
 }
 
 /// The shared bound.
 pub struct Gate {
     state: Mutex<State>,
-    sockets: Arc<Semaphore>,
-    /// Sockets to take out of circulation when they are closed, after the limit was lowered.
-    excess: AtomicUsize,
+    sockets: Arc<Sockets>,
     /// Live waiters over all pools: lets `owes_another` answer without the lock.
     waiting: AtomicUsize,
     /// Told whenever the last ticket came back.
@@ -57,12 +57,6 @@ struct Waiter {
 pub struct Ticket {
     gate: Arc<Gate>,
     pool: PoolId,
-}
-
-/// The right to have one socket.
-pub struct Permit {
-    gate: Arc<Gate>,
-    permit: Option<OwnedSemaphorePermit>,
 }
 
 /// A place in a queue. Dropped, it gives the place up, and a ticket that was just given to it.
@@ -90,8 +84,7 @@ impl Gate {
                 queues: HashMap::new(),
                 rooms: HashMap::new(),
             }),
-            sockets: Arc::new(Semaphore::new(limit)),
-            excess: AtomicUsize::new(0),
+            sockets: Sockets::new(limit),
             waiting: AtomicUsize::new(0),
             all_back: Notify::new(),
         })
@@ -126,12 +119,6 @@ impl Gate {
         self.lock().used
     }
 
-    /// How many callers of `pool` wait.
-    pub fn waiting(&self, pool: PoolId) -> usize {
-        let state = self.lock();
-        state.queues.get(&pool).map_or(0, |queue| queue.iter().filter(|w| !w.ticket.is_closed()).count())
-    }
-
     /// A ticket if one is free now. Whoever waits goes first.
     ///
     /// # Errors
@@ -145,14 +132,36 @@ impl Gate {
     /// # Errors
     /// `PoolClosed` when the gate or the pool closes, `TooManyWaiters` when `max_waiting` callers wait already.
     pub async fn ticket(self: &Arc<Self>, pool: PoolId, max_waiting: Option<usize>) -> Result<Ticket> {
-        let mut place = {
+        let (mut place, is_alone) = {
             let mut state = self.lock();
             if let Some(ticket) = self.ticket_from(&mut state, pool)? {
                 return Ok(ticket);
             }
-            self.enqueue(&mut state, pool, max_waiting)?
+            (self.enqueue(&mut state, pool, max_waiting)?, state.queues.len() == 1)
         };
+        if !is_alone {
+            // Dials that nobody waits for may be in the way: of pools without waiters now, of the others later.
+            self.reclaim();
+            match tokio::time::timeout(PATIENCE, &mut place.ticket).await {
+                Ok(ticket) => return ticket.map_err(|_| closed()),
+                Err(_) => self.reclaim(),
+            }
+        }
         (&mut place.ticket).await.map_err(|_| closed())
+    }
+
+    fn reclaim(&self) {
+        let rooms: Vec<_> = {
+            let state = self.lock();
+            let in_the_way = state.rooms.iter().filter(|(pool, _)| state.is_in_the_way(**pool));
+            in_the_way.filter_map(|(_, room)| room.upgrade()).collect()
+        };
+        rooms.iter().any(|room| room.give_up_dial());
+    }
+
+    /// Whether a dial of `pool` that nobody waits for keeps a ticket from another pool's waiter.
+    pub fn is_in_the_way(&self, pool: PoolId) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0 && self.lock().is_in_the_way(pool)
     }
 
     fn ticket_from(
@@ -163,7 +172,9 @@ impl Gate {
         if state.closed || !state.queues.contains_key(&pool) {
             return Err(closed());
         }
-        if state.used >= state.limit {
+        // A ticket is free while somebody waits only in the moment in which the limit grows.
+        let is_contested = || self.waiting.load(Ordering::Relaxed) > 0 && state.has_waiter();
+        if state.used >= state.limit || is_contested() {
             return Ok(None);
         }
         state.used += 1;
@@ -184,8 +195,7 @@ impl Gate {
             queue.retain(|waiter| !waiter.ticket.is_closed());
         }
         if let Some(most) = max_waiting.filter(|most| queue.len() >= *most) {
-            let message = format!("{most} callers wait for a connection already (max_waiting)");
-            return Err(Error::new(Kind::TooManyWaiters, message));
+            return Err(too_many(most));
         }
         let (sender, ticket) = oneshot::channel();
         queue.push_back(Waiter { since: Instant::now(), ticket: sender });
@@ -198,11 +208,7 @@ impl Gate {
         if self.waiting.load(Ordering::Relaxed) == 0 {
             return false;
         }
-        let state = self.lock();
-        let overdue = |waiter: &&Waiter| !waiter.ticket.is_closed();
-        state.queues.iter().filter(|(id, _)| **id != pool).any(|(_, queue)| {
-            queue.iter().find(overdue).is_some_and(|waiter| waiter.since.elapsed() > PATIENCE)
-        })
+        self.lock().others(pool).any(Waiter::is_overdue)
     }
 
     /// The right to have a socket, as soon as there is one; an idle connection of any pool is closed for it.
@@ -213,40 +219,30 @@ impl Gate {
         /// When to look for room again, should the room that was made have gone to somebody else.
         const LOOK_AGAIN: Duration = Duration::from_millis(250);
         loop {
-            if let Ok(permit) = Arc::clone(&self.sockets).try_acquire_owned() {
-                return self.holding(permit);
+            if let Some(permit) = self.sockets.try_permit() {
+                return permit;
             }
-            self.make_room();
-            let next = Arc::clone(&self.sockets).acquire_owned();
-            if let Ok(Ok(permit)) = tokio::time::timeout(LOOK_AGAIN, next).await {
-                return self.holding(permit);
+            self.close_one();
+            if let Ok(Some(permit)) = tokio::time::timeout(LOOK_AGAIN, self.sockets.permit()).await {
+                return permit;
             }
         }
     }
 
-    fn make_room(&self) {
+    fn close_one(&self) {
         // Collected first: a pool may be dropped here, and that takes the lock.
         let rooms: Vec<_> = self.lock().rooms.values().filter_map(Weak::upgrade).collect();
-        rooms.iter().any(|room| room.make_room());
-    }
-
-    fn holding(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Permit {
-        Permit { gate: Arc::clone(self), permit: Some(permit) }
+        rooms.iter().any(|room| room.close_one());
     }
 
     /// Change the bound. Lowered, it takes effect as connections come back.
     pub fn resize(self: &Arc<Self>, limit: usize) {
         let old = std::mem::replace(&mut self.lock().limit, limit);
         if limit > old {
-            let grown = limit - old;
-            let debt = self.excess.load(Ordering::Relaxed).min(grown);
-            self.excess.fetch_sub(debt, Ordering::Relaxed);
-            self.sockets.add_permits(grown - debt);
+            self.sockets.grow(limit - old);
             self.serve();
         } else {
-            let shrunk = old - limit;
-            let forgotten = self.sockets.forget_permits(shrunk);
-            self.excess.fetch_add(shrunk - forgotten, Ordering::Relaxed);
+            self.sockets.shrink(old - limit);
         }
     }
 
@@ -311,7 +307,33 @@ impl Gate {
     }
 }
 
+impl Waiter {
+    fn is_live(&self) -> bool {
+        !self.ticket.is_closed()
+    }
+
+    fn is_overdue(&self) -> bool {
+        self.since.elapsed() >= PATIENCE
+    }
+}
+
 impl State {
+    fn has_waiter(&self) -> bool {
+        self.queues.values().flatten().any(Waiter::is_live)
+    }
+
+    /// The waiter of each pool but this one that has waited longest.
+    fn others(&self, pool: PoolId) -> impl Iterator<Item = &Waiter> {
+        let others = self.queues.iter().filter(move |(id, _)| **id != pool);
+        others.filter_map(|(_, queue)| queue.iter().find(|waiter| waiter.is_live()))
+    }
+
+    /// Whether `pool` should give up what no caller of it waits for.
+    fn is_in_the_way(&self, pool: PoolId) -> bool {
+        let has_use = self.queues.get(&pool).is_some_and(|queue| queue.iter().any(Waiter::is_live));
+        self.others(pool).any(|waiter| !has_use || waiter.is_overdue())
+    }
+
     /// The waiter to serve next.
     fn next(&mut self, own: Option<PoolId>) -> Option<(PoolId, Waiter)> {
         // Waiters that gave up left their entry behind.
@@ -364,17 +386,15 @@ impl Drop for Ticket {
     }
 }
 
-impl Drop for Permit {
-    fn drop(&mut self) {
-        let Some(permit) = self.permit.take() else { return };
-        let pay = |debt: usize| debt.checked_sub(1);
-        if self.gate.excess.fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay).is_ok() {
-            permit.forget();
-        }
-    }
+/// The error of whoever comes when `most` callers wait already.
+pub fn too_many(most: usize) -> Error {
+    Error::new(Kind::TooManyWaiters, format!("{most} callers wait for a connection already (max_waiting)"))
 }
 
 /// The error of whoever waits for a pool that closes.
 pub fn closed() -> Error {
     Error::new(Kind::PoolClosed, "the pool is closed")
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use deadpool::managed::{Pool as Store, WeakPool};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::gate::{Gate, PoolId, Room};
@@ -67,6 +68,8 @@ pub(super) struct Home {
     live: Mutex<HashMap<u64, Weak<dyn Transport>>>,
     /// Dials whose caller went away: they go on for the next one, unless their room is needed.
     orphans: Mutex<Vec<AbortHandle>>,
+    /// Whether everything was cut: what is opened after that is closed at once.
+    is_cut: watch::Sender<bool>,
 }
 
 impl Home {
@@ -94,6 +97,7 @@ impl Home {
                 next_connection: AtomicU64::new(1),
                 live: Mutex::default(),
                 orphans: Mutex::default(),
+                is_cut: watch::Sender::new(false),
             }
         })
     }
@@ -125,28 +129,54 @@ impl Home {
     pub(super) fn enlist(&self, number: u64, transport: &Arc<dyn Transport>) {
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         live.insert(number, Arc::downgrade(transport));
+        if *self.is_cut.borrow() {
+            transport.cut();
+        }
     }
 
     pub(super) fn strike(&self, number: u64) {
         self.live.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
     }
 
-    /// Cut every connection, whatever it carries.
+    /// Cut every connection, whatever it carries, and all that are yet to come.
     pub(super) fn cut_all(&self) {
+        self.is_cut.send_replace(true);
         let live = std::mem::take(&mut *self.live.lock().unwrap_or_else(PoisonError::into_inner));
         for transport in live.values().filter_map(Weak::upgrade) {
             transport.cut();
         }
-        for dial in self.orphans.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            dial.abort();
-        }
+        self.abandon_dials();
+    }
+
+    /// Wait until everything is cut.
+    pub(super) async fn cut(&self) {
+        // Its sender is here, so the wait ends in no other way.
+        let _ = self.is_cut.subscribe().wait_for(|is_cut| *is_cut).await;
     }
 
     /// A dial lost its caller.
     pub(super) fn adopt(&self, dial: AbortHandle) {
-        let mut orphans = self.orphans.lock().unwrap_or_else(PoisonError::into_inner);
-        orphans.retain(|dial| !dial.is_finished());
-        orphans.push(dial);
+        {
+            let mut orphans = self.orphans();
+            orphans.retain(|dial| !dial.is_finished());
+            orphans.push(dial);
+        }
+        if *self.is_cut.borrow() {
+            self.abandon_dials();
+        } else if self.gate.is_in_the_way(self.id) {
+            self.give_up_dial();
+        }
+    }
+
+    /// Give up every dial that nobody waits for.
+    pub(super) fn abandon_dials(&self) {
+        for dial in self.orphans().drain(..) {
+            dial.abort();
+        }
+    }
+
+    fn orphans(&self) -> MutexGuard<'_, Vec<AbortHandle>> {
+        self.orphans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Close idle connections for which `keep` is false, at most `most` of them.
@@ -176,14 +206,18 @@ fn close_idle(store: &Store<Opener>, cause: CloseCause, most: usize, keep: impl 
 }
 
 impl Room for Home {
-    fn make_room(&self) -> bool {
-        if self.close_idle(CloseCause::Evicted, 1, |_| false) > 0 {
-            return true;
+    fn close_one(&self) -> bool {
+        self.close_idle(CloseCause::Evicted, 1, |_| false) > 0
+    }
+
+    fn give_up_dial(&self) -> bool {
+        let mut orphans = self.orphans();
+        while let Some(dial) = orphans.pop() {
+            if !dial.is_finished() {
+                dial.abort();
+                return true;
+            }
         }
-        let orphan = self.orphans.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        orphan.is_some_and(|dial| {
-            dial.abort();
-            !dial.is_finished()
-        })
+        false
     }
 }

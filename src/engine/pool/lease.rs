@@ -27,18 +27,26 @@ impl Lease {
     /// A connection for `ticket`: an idle one at once, or a new one that is opened in a task of its own. That task
     /// outlives a caller that goes away; what it opens serves the next one.
     pub(super) async fn take(pool: &Pool, ticket: Ticket, call: &Call) -> Result<Self> {
-        let opening = Self::open(pool.clone(), ticket);
-        let mut opening: Pin<Box<dyn Future<Output = Result<Self>> + Send>> = Box::pin(opening);
-        // An idle connection is ready at the first look, and then no task is needed.
-        if let Poll::Ready(lease) = opening.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            return lease;
-        }
+        let mut dial = match Self::begin(pool, ticket) {
+            Begun::Ready(lease) => return lease,
+            Begun::Dialling(dial) => dial,
+        };
         call.enter(Phase::Connect);
-        let mut dial = Dial { task: Some(tokio::spawn(opening)), pool };
         let Some(task) = dial.task.as_mut() else { return Err(closed()) };
         let lease = task.await;
         dial.task = None;
         lease.unwrap_or_else(|_| Err(pool.mark(Error::new(Kind::ChainConnection, "the dial was given up"))))
+    }
+
+    /// The same without the wait.
+    pub(super) fn begin(pool: &Pool, ticket: Ticket) -> Begun {
+        let opening = Self::open(pool.clone(), ticket);
+        let mut opening: Pin<Box<dyn Future<Output = Result<Self>> + Send>> = Box::pin(opening);
+        // An idle connection is ready at the first look, and then no task is needed.
+        if let Poll::Ready(lease) = opening.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return Begun::Ready(lease);
+        }
+        Begun::Dialling(Dial { task: Some(tokio::spawn(opening)), pool: pool.clone() })
     }
 
     async fn open(pool: Pool, ticket: Ticket) -> Result<Self> {
@@ -102,13 +110,19 @@ impl Drop for Lease {
     }
 }
 
-/// A dial that a caller waits for. If the caller goes first, the dial is left to the pool.
-struct Dial<'a> {
-    task: Option<JoinHandle<Result<Lease>>>,
-    pool: &'a Pool,
+/// A lease, or a dial that becomes one.
+pub(super) enum Begun {
+    Ready(Result<Lease>),
+    Dialling(Dial),
 }
 
-impl Drop for Dial<'_> {
+/// A dial that a caller waits for. If the caller goes first, the dial is left to the pool.
+pub(super) struct Dial {
+    task: Option<JoinHandle<Result<Lease>>>,
+    pool: Pool,
+}
+
+impl Drop for Dial {
     fn drop(&mut self) {
         if let Some(task) = self.task.take() {
             self.pool.adopt(task.abort_handle());

@@ -12,10 +12,12 @@ mod home;
 mod lease;
 mod requests;
 mod sharing;
+mod sockets;
 mod store;
 mod upkeep;
 mod waiting;
 
+pub(super) use self::core::CutAtEnd;
 pub use self::core::{Parts, Pool};
 pub use connection::Connection;
 pub use gate::Gate;

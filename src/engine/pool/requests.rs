@@ -1,13 +1,16 @@
 //! Requests on a pool: each on a connection of its own, or on a shared one that carries many.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
 use super::core::Pool;
 use super::gate::closed;
 use super::lease::Lease;
 use super::sharing::Stream;
+use super::waiting::Waiting;
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Phase, Result};
 use crate::engine::exchange::{Exchange, One};
@@ -93,11 +96,21 @@ impl Pool {
 
     /// Wait for a place on a shared connection, leasing another one meanwhile.
     async fn stream_in_line(&self, call: &Call) -> Result<Carrier> {
-        let mut place = self.sharing().wait();
+        let mut place = self.sharing().wait(self.settings().max_waiting).map_err(|error| {
+            self.scopes().count(Event::Rejection);
+            self.mark(error)
+        })?;
+        let waiting = Waiting::new(self, call);
+        let carrier = self.first_of(&mut place, call).await;
+        waiting.end(carrier.is_ok());
+        carrier
+    }
+
+    async fn first_of(&self, place: &mut oneshot::Receiver<Stream>, call: &Call) -> Result<Carrier> {
         loop {
             tokio::select! {
                 biased;
-                stream = &mut place => return stream.map(Carrier::Shared).map_err(|_| self.mark(closed())),
+                stream = &mut *place => return stream.map(Carrier::Shared).map_err(|_| self.mark(closed())),
                 lease = self.lease_in_turn(call) => {
                     let lease = lease?;
                     let transport = lease.transport()?;
@@ -112,8 +125,10 @@ impl Pool {
     }
 
     async fn lease_in_turn(&self, call: &Call) -> Result<Lease> {
-        let _turn = self.sharing().turn.lock().await;
-        self.lease_within(call).await
+        let turn = self.sharing().turn.lock().await;
+        // Once it is known that nothing can be shared, each leases for itself.
+        let _turn = self.is_multiplexed().then_some(turn);
+        self.lease_to_share(call).await
     }
 
     /// A call with a timeout of its own is bounded by that alone; any other waits for a connection no longer than
@@ -130,10 +145,16 @@ impl Pool {
         };
         match limit.filter(|limit| call.remaining().is_none_or(|rest| *limit < rest)) {
             None => acquire.await,
-            Some(limit) => match tokio::time::timeout(limit, acquire).await {
-                Ok(result) => result,
-                Err(_) => Err(self.timed_out(call)),
-            },
+            Some(limit) => {
+                let mut acquire = pin!(acquire);
+                match tokio::time::timeout(limit, &mut acquire).await {
+                    Ok(result) => result,
+                    Err(_) => {
+                        call.expire();
+                        Err(self.timed_out(call))
+                    }
+                }
+            }
         }
     }
 }

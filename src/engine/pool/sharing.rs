@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 use super::core::Pool;
+use super::gate::too_many;
 use super::lease::Lease;
+use crate::engine::error::Result;
 use crate::engine::transport::{State, Transport};
 
 #[derive(Default)]
@@ -53,9 +55,12 @@ impl Stream {
 }
 
 impl Sharing {
-    /// A place on a connection that is shared already, the least busy one.
+    /// A place on a connection that is shared already, the least busy one. Whoever waits goes first.
     pub(super) fn join(&self, pool: &Pool) -> Option<Stream> {
         let mut state = self.lock();
+        if state.waiters.iter().any(|waiter| !waiter.is_closed()) {
+            return None;
+        }
         let shared =
             state.shared.iter_mut().filter(|shared| shared.has_room()).min_by_key(|shared| shared.load)?;
         shared.load += 1;
@@ -63,15 +68,19 @@ impl Sharing {
     }
 
     /// Wait in line for a place.
-    pub(super) fn wait(&self) -> oneshot::Receiver<Stream> {
+    pub(super) fn wait(&self, max_waiting: Option<usize>) -> Result<oneshot::Receiver<Stream>> {
         let (sender, place) = oneshot::channel();
         let mut state = self.lock();
-        if state.waiters.len() == state.waiters.capacity() {
+        let is_full = |waiters: &VecDeque<_>| max_waiting.is_some_and(|most| waiters.len() >= most);
+        if state.waiters.len() == state.waiters.capacity() || is_full(&state.waiters) {
             // Before the line grows: those that gave up left their place behind.
             state.waiters.retain(|waiter| !waiter.is_closed());
         }
+        if let Some(most) = max_waiting.filter(|_| is_full(&state.waiters)) {
+            return Err(too_many(most));
+        }
         state.waiters.push_back(sender);
-        place
+        Ok(place)
     }
 
     /// Share `lease` with whoever waits.
@@ -105,7 +114,8 @@ impl Sharing {
         Some((waiter, stream))
     }
 
-    /// A place came free: it goes to the next in line, unless another chain has waited too long for the connection.
+    /// A place came free: it goes to the next in line, and so do others that a server's new limit has made, unless
+    /// another chain has waited too long for the connection.
     fn leave(&self, pool: &Pool, key: u64) {
         {
             let mut state = self.lock();
@@ -113,11 +123,12 @@ impl Sharing {
                 shared.load -= 1;
             }
         }
-        let next = if pool.owes_another() { None } else { self.next_served(pool, key) };
-        match next {
-            Some((waiter, stream)) => drop(waiter.send(stream)),
-            None => self.retire(key),
+        while !pool.owes_another()
+            && let Some((waiter, stream)) = self.next_served(pool, key)
+        {
+            drop(waiter.send(stream));
         }
+        self.retire(key);
     }
 
     /// Give a connection back that nobody uses.

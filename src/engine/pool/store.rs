@@ -8,8 +8,9 @@ use std::time::Duration;
 use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
 use tokio::time::{Instant, timeout};
 
-use super::gate::Permit;
+use super::gate::closed as pool_closed;
 use super::home::Home;
+use super::sockets::Permit;
 use crate::engine::error::{Error, Kind, Phase, Result};
 use crate::engine::metrics::{CloseCause, Event, Level, Member};
 use crate::engine::transport::{BoxFuture, State, Transport};
@@ -92,7 +93,9 @@ impl Conn {
 
     /// Use the new socket from now on, under the same id.
     pub(super) fn replace(&mut self, transport: Arc<dyn Transport>) {
-        self.home.scopes.count(Event::Closed(CloseCause::Lost));
+        let is_dirty = self.transport.state() == State::Dirty;
+        let cause = if is_dirty { CloseCause::Dirty } else { CloseCause::Lost };
+        self.home.scopes.count(Event::Closed(cause));
         self.home.enlist(self.number, &transport);
         self.transport = transport;
     }
@@ -163,7 +166,11 @@ async fn dial_within_limit(home: &Arc<Home>, permit: &Arc<Permit>) -> Result<Arc
             home.close_idle(CloseCause::Lost, usize::MAX, |conn| conn.transport.state() == State::Open);
         }
     };
-    let dialled = timeout(DIAL_LIMIT, home.dialer.dial(Arc::clone(permit) as _, closed)).await;
+    let dialled = tokio::select! {
+        biased;
+        () = home.cut() => return Err(home.mark(pool_closed())),
+        dialled = timeout(DIAL_LIMIT, home.dialer.dial(Arc::clone(permit) as _, closed)) => dialled,
+    };
     let dialled = dialled.unwrap_or_else(|_| Err(dial_timeout(home)));
     match &dialled {
         Ok(_) => home.scopes.count(Event::Opened),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::core::Pool;
-use crate::engine::deadline::Timeout;
+use super::lease::{Begun, Lease};
 use crate::engine::log::{Area, Level};
 use crate::engine::metrics::CloseCause;
 
@@ -61,21 +61,24 @@ fn tend(pool: &Pool) {
     warm(pool);
 }
 
-/// Open what is missing to the minimum. Leased together, or they would all be the same one.
-pub(super) fn warm(pool: &Pool) {
+/// Open what is missing to the minimum, as far as nobody else needs the room.
+///
+/// The idle connections are taken first, or they would be what the store hands out; they go back at once, while the
+/// dials go on by themselves.
+fn warm(pool: &Pool) {
     let levels = pool.scopes().own().levels().snapshot();
     let missing =
         pool.settings().min_connections.saturating_sub(usize::try_from(levels.total()).unwrap_or(0));
     if missing == 0 || pool.is_closed() {
         return;
     }
-    let pool = pool.clone();
-    tokio::spawn(async move {
-        let wanted = missing + usize::try_from(levels.idle).unwrap_or(0);
-        let mut leases = Vec::with_capacity(wanted);
-        for _ in 0..wanted {
-            let Ok(lease) = pool.lease(Timeout::Default).await else { return };
-            leases.push(lease);
+    let mut idle = Vec::new();
+    let mut begun = 0;
+    while begun < missing {
+        let Ok(Some(ticket)) = pool.ticket_now() else { return };
+        match Lease::begin(pool, ticket) {
+            Begun::Ready(lease) => idle.push(lease),
+            Begun::Dialling(_) => begun += 1,
         }
-    });
+    }
 }

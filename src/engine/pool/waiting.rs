@@ -1,13 +1,9 @@
 //! A caller in the queue, as the metrics see it.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 
 use super::core::Pool;
-use super::gate::Ticket;
 use crate::engine::deadline::Call;
-use crate::engine::error::Result;
 use crate::engine::metrics::{Event, Gauge, Held, Latency};
 
 /// A caller in the queue: counted as cancelled if it goes before it is served and its time is not up.
@@ -24,9 +20,9 @@ impl<'a> Waiting<'a> {
         Self { pool, call, since: Instant::now(), ended: false, _gauge: pool.scopes().hold(Gauge::Waiting) }
     }
 
-    pub(super) fn end(mut self, ticket: &Result<Ticket>) {
+    pub(super) fn end(mut self, is_served: bool) {
         self.ended = true;
-        if ticket.is_ok() {
+        if is_served {
             self.pool.scopes().count(Event::Wait);
             self.pool.scopes().observe(Latency::Wait, self.since.elapsed());
         } else {
@@ -37,7 +33,7 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if !self.ended && self.call.remaining() != Some(Duration::ZERO) {
+        if !self.ended && !self.call.is_expired() {
             self.pool.scopes().count(Event::Cancellation);
         }
     }

@@ -1,16 +1,16 @@
 //! HTTP over a connection of our own: hyper's HTTP/1.1 or HTTP/2, one socket, no pool inside.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use ::http::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
 use ::http::{HeaderMap, HeaderValue, Method, Uri};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::{TrySendError, http1, http2};
-use hyper::rt::{Read, Write};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper::rt::{Executor, Read, Write};
+use hyper_util::rt::TokioIo;
 use tokio::sync::{Mutex, Notify};
 use tokio::task::AbortHandle;
 use tokio_rustls::client::TlsStream;
@@ -100,7 +100,7 @@ where
     let template = Template::for_http1(&route.target)?;
     let (sender, connection) = http1::handshake(io).await.map_err(|_| handshake_failed(route))?;
     let life = Arc::new(Life::new(1));
-    let driver = drive(connection, Arc::clone(&life), closed);
+    let driver = drive(connection, Ending::new(&life, closed));
     let max_response_bytes = route.max_response_bytes;
     Ok(Arc::new(HttpTransport {
         sender: Sender::One(Mutex::new(sender)),
@@ -116,22 +116,28 @@ where
     S: Read + Write + Unpin + Send + 'static,
 {
     let template = Template::for_http2(&route.target)?;
-    let (sender, mut connection) = http2::Builder::new(TokioExecutor::new())
+    let life = Arc::new(Life::new(MAX_STREAMS));
+    let tasks = Tasks::new(Ending::new(&life, closed));
+    let (sender, mut connection) = http2::Builder::new(tasks.clone())
+        // None before the server has said how many it lets us open: what is too many, it refuses.
+        .initial_max_send_streams(0)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .handshake(io)
         .await
         .map_err(|_| handshake_failed(route))?;
-    let life = Arc::new(Life::new(MAX_STREAMS));
     let told = Arc::clone(&life);
-    let connection = std::future::poll_fn(move |cx| {
+    tokio::spawn(std::future::poll_fn(move |cx| {
         let end = Pin::new(&mut connection).poll(cx);
-        // The server may change its mind at any time.
-        let streams = connection.current_max_send_streams().clamp(1, MAX_STREAMS);
-        told.streams.store(streams, Ordering::Relaxed);
-        end
-    });
-    let driver = drive(connection, Arc::clone(&life), closed);
+        // The server may change its mind at any time. Zero is ours, before it has said anything.
+        let streams = connection.current_max_send_streams();
+        if streams > 0 {
+            told.streams.store(streams.min(MAX_STREAMS), Ordering::Relaxed);
+        }
+        end.map(drop)
+    }));
+    // The handshake has begun the task that has the socket, or it would have failed.
+    let driver = tasks.socket_task().ok_or_else(|| handshake_failed(route))?;
     let max_response_bytes = route.max_response_bytes;
     Ok(Arc::new(HttpTransport { sender: Sender::Many(sender), template, max_response_bytes, life, driver }))
 }
@@ -146,6 +152,12 @@ struct Ending<F: FnOnce()> {
     closed: Option<F>,
 }
 
+impl<F: FnOnce()> Ending<F> {
+    fn new(life: &Arc<Life>, closed: F) -> Self {
+        Self { life: Arc::clone(life), closed: Some(closed) }
+    }
+}
+
 impl<F: FnOnce()> Drop for Ending<F> {
     fn drop(&mut self) {
         self.life.state.fetch_or(ENDED, Ordering::AcqRel);
@@ -156,17 +168,57 @@ impl<F: FnOnce()> Drop for Ending<F> {
     }
 }
 
-fn drive<C, F>(connection: C, life: Arc<Life>, closed: F) -> AbortHandle
+/// Run the task that has the socket.
+fn drive<C, F>(connection: C, ending: Ending<F>) -> AbortHandle
 where
     C: Future + Send + 'static,
     F: FnOnce() + Send + 'static,
 {
-    let ending = Ending { life, closed: Some(closed) };
     let driver = async move {
         let _ending = ending;
         connection.await;
     };
     tokio::spawn(driver).abort_handle()
+}
+
+/// Runs what HTTP/2 needs besides the connection's own future. The first task that hyper asks for has the socket:
+/// with it the connection ends.
+struct Tasks<F: FnOnce()>(Arc<First<F>>);
+
+struct First<F: FnOnce()> {
+    ending: std::sync::Mutex<Option<Ending<F>>>,
+    task: OnceLock<AbortHandle>,
+}
+
+impl<F: FnOnce()> Tasks<F> {
+    fn new(ending: Ending<F>) -> Self {
+        Self(Arc::new(First { ending: std::sync::Mutex::new(Some(ending)), task: OnceLock::new() }))
+    }
+
+    fn socket_task(&self) -> Option<AbortHandle> {
+        self.0.task.get().cloned()
+    }
+}
+
+impl<F: FnOnce()> Clone for Tasks<F> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<C, F> Executor<C> for Tasks<F>
+where
+    C: Future + Send + 'static,
+    C::Output: Send,
+    F: FnOnce() + Send + 'static,
+{
+    fn execute(&self, task: C) {
+        match self.0.ending.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // Set once: the ending is taken once.
+            Some(ending) => drop(self.0.task.set(drive(task, ending))),
+            None => drop(tokio::spawn(async { drop(task.await) })),
+        }
+    }
 }
 
 impl Template {
@@ -244,7 +296,16 @@ impl HttpTransport {
                 let mut exchange = Exchange { transport: self, done: false };
                 let response = sender.try_send_request(request);
                 call.enter(Phase::Receive);
-                let reply = body::collect(response.await.map_err(not_sent)?, self.max_response_bytes).await?;
+                let response = match response.await {
+                    Ok(response) => response,
+                    Err(error) => {
+                        // It was not given up here but ended there.
+                        exchange.done = true;
+                        self.cut();
+                        return Err(not_sent(error));
+                    }
+                };
+                let reply = body::collect(response, self.max_response_bytes).await?;
                 exchange.done = true;
                 Ok(reply)
             }

@@ -15,9 +15,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rustls::ClientConfig;
+use tokio::sync::OnceCell;
 
 use super::deadline::Call;
-use super::error::{Error, Result};
+use super::error::{Error, Kind, Result};
 use super::target::{Scheme, Target};
 
 pub use address::AddressPolicy;
@@ -91,7 +93,8 @@ pub struct Route {
 /// Opens connections along one route.
 pub struct Dialer {
     route: Route,
-    tls: Option<tokio_rustls::TlsConnector>,
+    /// Made at the first dial: the system's trust store takes milliseconds to load.
+    tls: OnceCell<ClientConfig>,
 }
 
 impl Dialer {
@@ -109,15 +112,20 @@ impl Dialer {
         if let Some(url) = &route.proxy {
             proxy::parse(url)?;
         }
-        let direct_tls = route.target.scheme() == Scheme::Https && !route.is_proxied();
-        let tls = if direct_tls { Some(tls::connector(&route.tls)?) } else { None };
-        Ok(Self { route, tls })
+        tls::check(&route.tls)?;
+        Ok(Self { route, tls: OnceCell::new() })
     }
 
     /// The route that it dials.
     #[must_use]
     pub const fn route(&self) -> &Route {
         &self.route
+    }
+
+    /// Whether its connections may carry many requests at a time.
+    #[must_use]
+    pub fn may_multiplex(&self) -> bool {
+        self.route.target.scheme() == Scheme::Https && !self.route.is_proxied()
     }
 
     /// Open a connection. The socket holds `held` until it is closed; `closed` runs when it is.
@@ -130,16 +138,29 @@ impl Dialer {
         closed: impl FnOnce() + Send + 'static,
     ) -> Result<Arc<dyn Transport>> {
         if self.route.is_proxied() {
-            return Ok(Arc::new(proxy::ProxyTransport::new(&self.route, held)?));
+            return Ok(Arc::new(proxy::ProxyTransport::new(&self.route, self.tls().await?.clone(), held)?));
         }
-        let stream = dial::connect(&self.route, held).await?;
-        match &self.tls {
-            None => http::over_plain(&self.route, stream, closed).await,
-            Some(connector) => {
-                let stream = tls::handshake(connector, &self.route.target, stream).await?;
+        match self.route.target.scheme() {
+            Scheme::Http => {
+                let stream = dial::connect(&self.route, held).await?;
+                http::over_plain(&self.route, stream, closed).await
+            }
+            Scheme::Https => {
+                let config = self.tls().await?;
+                let stream = dial::connect(&self.route, held).await?;
+                let stream = tls::handshake(config, &self.route.target, stream).await?;
                 http::over_tls(&self.route, stream, closed).await
             }
         }
+    }
+
+    async fn tls(&self) -> Result<&ClientConfig> {
+        let make = || async {
+            let options = self.route.tls.clone();
+            let made = tokio::task::spawn_blocking(move || tls::config(&options)).await;
+            made.unwrap_or_else(|_| Err(Error::new(Kind::Tls, "the TLS configuration could not be made")))
+        };
+        self.tls.get_or_try_init(make).await
     }
 }
 

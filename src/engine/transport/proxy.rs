@@ -1,15 +1,17 @@
 //! A connection through a proxy: one reqwest client that keeps one connection. reqwest knows the proxy protocols and
 //! the system's settings; the price is about 40 % of the throughput, so only endpoints behind a proxy pay it.
 
+use std::error::Error as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Proxy};
+use rustls::ClientConfig;
 use tokio::sync::{Mutex, Notify};
 
 use super::socket::Held;
-use super::{BoxFuture, Reply, Route, SendError, State, Transport, body, http, tls};
+use super::{BoxFuture, Reply, Route, SendError, State, Transport, body, http};
 use crate::engine::credentials::Secret;
 use crate::engine::deadline::Call;
 use crate::engine::error::{Error, Kind, Phase, Result};
@@ -25,9 +27,9 @@ pub(super) struct ProxyTransport {
 }
 
 impl ProxyTransport {
-    pub(super) fn new(route: &Route, held: Held) -> Result<Self> {
+    pub(super) fn new(route: &Route, tls: ClientConfig, held: Held) -> Result<Self> {
         let mut builder = Client::builder()
-            .tls_backend_preconfigured(tls::config(&route.tls)?)
+            .tls_backend_preconfigured(tls)
             .redirect(Policy::none())
             .pool_max_idle_per_host(1)
             .http1_only();
@@ -50,6 +52,9 @@ impl ProxyTransport {
     async fn exchange(&self, body: Bytes, call: &Call) -> std::result::Result<Reply, SendError> {
         call.enter(Phase::Send);
         let _turn = self.turn.lock().await;
+        if self.state() != State::Open {
+            return Err(SendError::NotSent);
+        }
         let target = &self.route.target;
         let mut headers = http::fixed_headers(target);
         if let Some((name, value)) = target.fresh_header().map_err(SendError::Failed)? {
@@ -77,13 +82,29 @@ impl ProxyTransport {
 
     /// reqwest's own words may hold the URL, so ours are used.
     fn failed(&self, error: &reqwest::Error) -> Error {
-        if error.is_connect() {
+        if is_tls(error) {
+            let message = format!("TLS handshake with {} through the proxy failed", self.route.target);
+            Error::new(Kind::Tls, message)
+        } else if error.is_connect() {
             let message = format!("cannot connect to {} through the proxy", self.route.target);
             Error::new(Kind::ChainConnection, message)
         } else {
             Error::new(Kind::ConnectionClosed, "the connection broke before the answer was complete")
         }
     }
+}
+
+/// Whether a TLS error is at the bottom of it.
+fn is_tls(error: &reqwest::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if error.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// The proxy behind a URL.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use rustls::ClientConfig;
+use rustls::client::WantsClientCert;
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls_platform_verifier::Verifier;
@@ -32,11 +33,20 @@ pub struct ClientCert {
     pub key: Secret,
 }
 
-/// A connector with these options that offers HTTP/2 before HTTP/1.1.
-pub(super) fn connector(options: &TlsOptions) -> Result<TlsConnector> {
-    let mut config = config(options)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(TlsConnector::from(Arc::new(config)))
+/// Whether the options can be used, without the system's trust store.
+pub(super) fn check(options: &TlsOptions) -> Result<()> {
+    if let Some(pem) = options.ca.as_deref() {
+        certificates("ca", pem)?;
+    }
+    if options.client_cert.is_some() {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Error::new(Kind::Tls, error.to_string()))?
+            .with_root_certificates(RootCertStore::empty());
+        identify(builder, options)?;
+    }
+    Ok(())
 }
 
 /// A client configuration with these options that speaks TLS 1.2 and 1.3.
@@ -51,6 +61,14 @@ pub(super) fn config(options: &TlsOptions) -> Result<ClientConfig> {
         // What rustls calls dangerous is any verifier but its own; this one is the platform's.
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier));
+    identify(builder, options)
+}
+
+/// Add who we are.
+fn identify(
+    builder: ConfigBuilder<ClientConfig, WantsClientCert>,
+    options: &TlsOptions,
+) -> Result<ClientConfig> {
     match &options.client_cert {
         None => Ok(builder.with_no_client_auth()),
         Some(cert) => builder
@@ -59,15 +77,17 @@ pub(super) fn config(options: &TlsOptions) -> Result<ClientConfig> {
     }
 }
 
-/// Shake hands with the server of `target`.
+/// Shake hands with the server of `target`, which may choose HTTP/2.
 pub(super) async fn handshake(
-    connector: &TlsConnector,
+    config: &ClientConfig,
     target: &Target,
     socket: Socket,
 ) -> Result<TlsStream<Socket>> {
     let name = ServerName::try_from(target.host().to_owned())
         .map_err(|_| Error::argument("endpoint", "the host is not a name that a certificate could be for"))?;
-    connector.connect(name, socket).await.map_err(|error| {
+    let mut config = config.clone();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    TlsConnector::from(Arc::new(config)).connect(name, socket).await.map_err(|error| {
         let is_tls = error.get_ref().is_some_and(
             <dyn std::error::Error + std::marker::Send + std::marker::Sync + 'static>::is::<rustls::Error>,
         );
