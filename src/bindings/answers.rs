@@ -1,6 +1,7 @@
 //! What awaited calls give back to Python.
 
 use bytes::Bytes;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
@@ -24,6 +25,11 @@ pub fn boolean(py: Python<'_>, value: bool) -> PyResult<Py<PyAny>> {
 pub fn decoded(py: Python<'_>, text: Bytes) -> PyResult<Py<PyAny>> {
     json_in::to_python(py, &text).map_err(|error| match error {
         json_in::InError::TooDeep => to_py(py, Error::new(Kind::Protocol, "the answer is nested too deeply")),
+        // The only thing in a checked text that Python does not take.
+        json_in::InError::Python(error) if error.is_instance_of::<PyValueError>(py) => {
+            let message = "the answer holds an integer longer than sys.get_int_max_str_digits()";
+            to_py(py, Error::new(Kind::Protocol, message))
+        }
         json_in::InError::Python(error) => error,
     })
 }
@@ -46,7 +52,7 @@ pub fn status<'py>(py: Python<'py>, label: &str, of: &Status) -> PyResult<Bound<
     let latency = of.latency.map(|latency| latency.as_secs_f64());
     let endpoint = PyDict::new(py);
     endpoint.set_item("endpoint", &of.endpoint)?;
-    endpoint.set_item("healthy", of.failure.is_none())?;
+    endpoint.set_item("healthy", of.is_healthy())?;
     endpoint.set_item("latency", latency)?;
     endpoint.set_item("error", of.failure.as_ref().map(super::super::engine::error::Error::message))?;
     let dict = PyDict::new(py);

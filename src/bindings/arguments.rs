@@ -87,7 +87,7 @@ fn network(given: &Bound<'_, PyAny>) -> PyResult<NetworkId> {
     }
     given
         .extract::<String>()
-        .map(NetworkId::Name)
+        .map(NetworkId::named)
         .map_err(|_| bad(given.py(), "network_id", "must be a chain id, or a network's name or genesis hash"))
 }
 

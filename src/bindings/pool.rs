@@ -97,6 +97,8 @@ impl ConnectionPool {
             gate: Gate::new(max_connections),
             scopes: Scopes::alone(std::sync::Arc::default()),
             log: logging::log(),
+            limiter: None,
+            collector: None,
             settings,
         };
         Ok(Self(Owned::new(Pool::new(parts).map_err(raise)?)))

@@ -144,16 +144,16 @@ impl RateLimitDecision {
 pub fn validate_credentials(
     credentials: &Bound<'_, PyAny>,
     endpoint: Option<&Bound<'_, PyAny>>,
-) -> PyResult<Coroutine> {
+) -> Coroutine {
     const NAME: &str = "validate_credentials";
     let endpoint = endpoint.map(|endpoint| arguments::text("endpoint", endpoint)).transpose();
     let given = endpoint.and_then(|endpoint| Ok((arguments::fields("credentials", credentials)?, endpoint)));
     let (fields, endpoint) = match given {
         Ok(given) => given,
-        Err(error) => return Ok(Coroutine::failed(NAME, error)),
+        Err(error) => return Coroutine::failed(NAME, error),
     };
     let judge = async move { Ok(credentials::validate(&fields, endpoint.as_deref())) };
-    Ok(Coroutine::new(
+    Coroutine::new(
         NAME,
         Start::Poll,
         || judge,
@@ -166,5 +166,5 @@ pub fn validate_credentials(
             }
             answers::boolean(py, good)
         },
-    ))
+    )
 }

@@ -14,6 +14,12 @@ pub trait Exchange: Send + Sync {
     /// What comes of it.
     type Output: Send;
 
+    /// What it is called in the metrics.
+    fn method(&self) -> &str;
+
+    /// How many calls it is to a rate limit.
+    fn calls(&self) -> u64;
+
     /// Send it over `transport`, which leads to `target`.
     ///
     /// # Errors
@@ -45,6 +51,14 @@ pub struct Batch<'a> {
 impl Exchange for One<'_> {
     type Output = Bytes;
 
+    fn method(&self) -> &str {
+        self.request.method()
+    }
+
+    fn calls(&self) -> u64 {
+        1
+    }
+
     async fn run(
         &self,
         transport: &dyn Transport,
@@ -62,6 +76,14 @@ impl Exchange for One<'_> {
 
 impl Exchange for Batch<'_> {
     type Output = Vec<Result<Bytes>>;
+
+    fn method(&self) -> &'static str {
+        "batch"
+    }
+
+    fn calls(&self) -> u64 {
+        self.requests.len() as u64
+    }
 
     async fn run(
         &self,

@@ -83,7 +83,8 @@ async fn calls_in_line_on_one_connection_keep_their_own_deadlines() {
     assert_eq!(soon(last).await.unwrap(), json!("last"));
     assert!(began.elapsed() >= Duration::from_millis(160));
     for call in stuck {
-        assert_eq!(call.await.unwrap().unwrap_err().kind(), Kind::RequestTimeout);
+        let error = call.await.unwrap().unwrap_err();
+        assert!(matches!(error.kind(), Kind::RequestTimeout | Kind::ConnectTimeout), "{error:?}");
     }
     assert_eq!((levels(&pool).active, client_sockets(&[server.port()])), (1, 1));
 }

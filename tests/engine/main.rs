@@ -1,5 +1,8 @@
 //! The engine against real sockets: a small server on the loopback interface, scripted, which counts what it sees.
 
+// Helpers of tests are no tests to clippy.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod bound;
 mod connection;
 mod manager;

@@ -279,7 +279,7 @@ async fn calls_in_flight_survive_a_disconnect_and_nothing_else_does() {
 }
 
 #[tokio::test]
-async fn many_calls_that_run_out_of_time_say_how_far_they_came() {
+async fn many_calls_that_run_out_of_time_end_together_and_free_their_connections() {
     let (server, manager) = (plain(slow_or_echo).await, started(2));
     connect(&manager, "node", config(&server.url())).await.unwrap();
     let requests: Vec<Request> = (0..9).map(|_| request(&json!(["hangs"]))).collect();
@@ -291,7 +291,8 @@ async fn many_calls_that_run_out_of_time_say_how_far_they_came() {
     };
     let error = manager.request_many("node", many).await.unwrap_err();
     assert_eq!(error.kind(), Kind::RequestTimeout);
-    assert!(error.message().contains("2 of 9 calls begun"), "{error}");
+    // One question when it connected, and as many calls as may run at a time.
+    assert!(server.seen.requests.load(Ordering::SeqCst) <= 3);
     assert_eq!(ask(&manager, "node").await.unwrap(), json!("here"));
 }
 

@@ -49,7 +49,17 @@ pub fn member(route: Route, gate: &Arc<Gate>, above: Option<&Arc<Counters>>, set
     };
     let dialer = Dialer::new(route).unwrap();
     let log = Log::silent();
-    Pool::new(Parts { label: None, dialer, gate: Arc::clone(gate), scopes, log, settings }).unwrap()
+    Pool::new(Parts {
+        label: None,
+        dialer,
+        gate: Arc::clone(gate),
+        scopes,
+        log,
+        limiter: None,
+        collector: None,
+        settings,
+    })
+    .unwrap()
 }
 
 /// A pool whose records can be read.
@@ -58,7 +68,16 @@ pub fn logged(route: Route, settings: Settings) -> (Pool, Receiver<Record>) {
     log.set_threshold(Area::Pool, Some(Level::Debug));
     let dialer = Dialer::new(route).unwrap();
     let scopes = Scopes::alone(Arc::default());
-    let parts = Parts { label: Some("eth".into()), dialer, gate: Gate::new(4), scopes, log, settings };
+    let parts = Parts {
+        label: Some("eth".into()),
+        dialer,
+        gate: Gate::new(4),
+        scopes,
+        log,
+        limiter: None,
+        collector: None,
+        settings,
+    };
     (Pool::new(parts).unwrap(), records)
 }
 

@@ -134,11 +134,14 @@ class ScriptedNode:
 
     async def _serve(self) -> None:
         tasks: set[asyncio.Task[None]] = set()
+        transports: set[asyncio.WriteTransport] = set()
 
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.ensure_future(self._talk(reader, writer))
             tasks.add(task)
+            transports.add(writer.transport)
             task.add_done_callback(tasks.discard)
+            task.add_done_callback(lambda _: transports.discard(writer.transport))
             # Not in the task itself: one that is cancelled before it starts would never get there.
             task.add_done_callback(lambda _: writer.close())
 
@@ -151,8 +154,12 @@ class ScriptedNode:
         await asyncio.sleep(0.01)
         for task in tuple(tasks):
             task.cancel()
+        ending = tuple(transports)
         await asyncio.gather(*tasks, return_exceptions=True)
-        # Let the transports that were just closed report it before the loop ends.
+        # What was closed with something still to write would wait for a client that may be gone.
+        for transport in ending:
+            transport.abort()
+        # Let the transports report that they are closed before the loop ends.
         await asyncio.sleep(0.01)
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -95,6 +95,17 @@ pub enum NetworkId {
     Name(String),
 }
 
+impl NetworkId {
+    /// The network that a text names: a chain id in decimal or as `0x…`, or anything else that is a name.
+    #[must_use]
+    pub fn named(text: String) -> Self {
+        match text.parse().ok().or_else(|| quantity(&text)) {
+            Some(number) => Self::Number(number),
+            None => Self::Name(text),
+        }
+    }
+}
+
 impl std::fmt::Display for NetworkId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

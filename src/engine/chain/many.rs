@@ -1,15 +1,13 @@
 //! Many calls for one await: a fixed number of them in flight, the results in the order of the calls.
-
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+//!
+//! All of them are parts of one future, so that dropping it ends them at once.
 
 use bytes::Bytes;
-use tokio::task::JoinSet;
+use futures_util::stream::{self, StreamExt};
 
 use super::Chain;
 use crate::engine::deadline::{Call, Timeout};
-use crate::engine::error::{Error, Kind, Phase, Result};
+use crate::engine::error::{Error, Kind, Result};
 use crate::engine::jsonrpc::Request;
 
 /// How many calls are in flight unless the caller says otherwise, at least: an HTTP/2 connection carries that many.
@@ -27,80 +25,42 @@ pub struct Many {
     pub fail_fast: bool,
 }
 
-struct Work {
-    chain: Arc<Chain>,
-    requests: Vec<Request>,
-    next: AtomicUsize,
-    results: Mutex<Vec<Option<Result<Bytes>>>>,
-    /// The time for each call by itself.
-    timeout: Timeout,
-    fail_fast: bool,
-}
-
 impl Many {
     /// Make the calls.
     ///
     /// # Errors
-    /// The first failure when it ends the others, or `RequestTimeout` when the time for all of them is up.
-    pub async fn run(self, chain: Arc<Chain>) -> Result<Vec<Result<Bytes>>> {
-        let Self { requests, concurrency, timeout, fail_fast } = self;
-        let count = requests.len();
-        let total: Option<Duration> = timeout.or(None);
-        let each = match timeout {
-            Timeout::Default => Timeout::Default,
-            // The whole has a deadline of its own.
-            Timeout::Of(_) => Timeout::Of(None),
+    /// The first failure, when it ends the others.
+    pub async fn run(self, chain: &Chain) -> Result<Vec<Result<Bytes>>> {
+        let workers = self.concurrency.unwrap_or_else(|| chain.pool().max_connections().max(CONCURRENCY));
+        let together = match self.timeout {
+            Timeout::Default => None,
+            Timeout::Of(timeout) => Some(Call::new(timeout)),
         };
-        let workers =
-            concurrency.unwrap_or_else(|| chain.pool().max_connections().max(CONCURRENCY)).min(count);
-        let work = Arc::new(Work {
-            chain: Arc::clone(&chain),
-            requests,
-            next: AtomicUsize::new(0),
-            results: Mutex::new(vec![None; count]),
-            timeout: each,
-            fail_fast,
-        });
-        let call = Call::new(total);
-        call.enter(Phase::Receive);
-        let done = async {
-            let mut tasks = JoinSet::new();
-            for _ in 0..workers {
-                tasks.spawn(Arc::clone(&work).run());
-            }
-            while let Some(worker) = tasks.join_next().await {
-                worker.map_err(|_| interrupted())??;
-            }
-            Ok(())
-        };
-        call.bound(done, |call| {
-            let done = work.next.load(Ordering::Relaxed).min(count);
-            call.timed_out(&format!("'{}': {done} of {count} calls begun", chain.label()))
-        })
-        .await
-        .map_err(|error| error.of_chain(Some(chain.label())))?;
-        let results = std::mem::take(&mut *work.results.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(results.into_iter().map(|result| result.unwrap_or_else(|| Err(interrupted()))).collect())
-    }
-}
-
-impl Work {
-    async fn run(self: Arc<Self>) -> Result<()> {
-        loop {
-            let place = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some(request) = self.requests.get(place) else { return Ok(()) };
-            let result = self.chain.request(request, self.timeout).await;
-            if let (true, Err(error)) = (self.fail_fast, &result) {
-                return Err(error.clone());
-            }
-            let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(slot) = results.get_mut(place) {
-                *slot = Some(result);
+        let (requests, together) = (&self.requests, together.as_ref());
+        let calls = (0..requests.len())
+            .map(|place| async move { (place, one(chain, &requests[place], together).await) });
+        let mut results = vec![None; self.requests.len()];
+        let mut running = stream::iter(calls).buffer_unordered(workers);
+        while let Some((place, result)) = running.next().await {
+            match result {
+                Err(error) if self.fail_fast => return Err(error),
+                result => results[place] = Some(result),
             }
         }
+        Ok(results.into_iter().map(|result| result.unwrap_or_else(|| Err(not_made()))).collect())
     }
 }
 
-fn interrupted() -> Error {
-    Error::new(Kind::PoolClosed, "the calls were interrupted")
+/// One of the calls, by itself or within the time for all.
+async fn one(chain: &Chain, request: &Request, together: Option<&Call>) -> Result<Bytes> {
+    match together {
+        None => chain.request(request, Timeout::Default).await,
+        // None is begun when there is no time left for it.
+        Some(call) if call.is_expired() => Err(chain.pool().timed_out(call)),
+        Some(call) => chain.pool().request_within(request, Timeout::Of(None), call).await,
+    }
+}
+
+fn not_made() -> Error {
+    Error::new(Kind::RequestTimeout, "the call was not made")
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::deadline::{Call, Timeout};
-use super::error::{Error, Kind, Phase, Result};
+use super::error::{Error, Kind, Result};
 use super::jsonrpc::Request;
 use super::limiter::RateLimiter;
 use super::pool::{Connection, Pool};
@@ -56,7 +56,9 @@ impl Limit {
         Ok(Self::PerSecond(limiter))
     }
 
-    const fn limiter(&self) -> &RateLimiter {
+    /// The limiter that says so.
+    #[must_use]
+    pub const fn limiter(&self) -> &RateLimiter {
         match self {
             Self::PerSecond(limiter) | Self::Shared(limiter) => limiter,
         }
@@ -98,32 +100,38 @@ pub struct Status {
     pub failure: Option<Error>,
 }
 
+impl Status {
+    /// Whether there is nothing to say against the endpoint. A full pool says nothing about it.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        self.failure.as_ref().is_none_or(|error| error.kind() == Kind::PoolTimeout)
+    }
+}
+
 impl Chain {
     /// Find out who is behind `pool` and whether it is who was asked for.
     ///
     /// # Errors
     /// Whatever the way to the node meets; `ChainMismatch` when it belongs to another network.
-    pub async fn connect(label: Arc<str>, pool: Pool, config: ChainConfig) -> Result<Self> {
-        // Bounded by whoever waits for it.
-        let identity = identity::identify(&pool, &Call::new(None)).await?;
+    pub async fn connect(
+        label: Arc<str>,
+        pool: Pool,
+        config: ChainConfig,
+        progress: Arc<Call>,
+    ) -> Result<Self> {
+        let identity = identity::identify(&pool, &progress).await?;
         if let Some(wanted) = &config.network_id {
             check_network(&label, wanted, identity.network.as_ref(), "was asked for")?;
         }
         Ok(Self { label, pool, config, identity })
     }
 
-    /// Make one call, within the chain's limit. The result is JSON text.
+    /// Make one call. The result is JSON text.
     ///
     /// # Errors
     /// Whatever the call meets.
     pub async fn request(&self, request: &Request, timeout: Timeout) -> Result<Bytes> {
-        let call = Call::new(timeout.or(self.pool.settings().request_timeout));
-        if let Some(limit) = &self.config.rate_limit {
-            call.enter(Phase::Limit);
-            let admitted = limit.limiter().acquire(1, call.remaining()).await;
-            admitted.map_err(|error| error.of_chain(Some(&self.label)))?;
-        }
-        self.pool.request_within(request, timeout, &call).await
+        self.pool.request(request, timeout).await
     }
 
     /// Lease a connection to whoever asks at `place`.
@@ -156,6 +164,10 @@ impl Chain {
         match identity::knock(&self.pool, self.identity.family, &call).await {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == Kind::Authentication => Ok(false),
+            // These come before anybody looks at the credentials.
+            Err(error) if matches!(error.kind(), Kind::ProviderRateLimit | Kind::QuotaExhausted) => {
+                Err(error)
+            }
             Err(error) if error.kind().is_answer() => Ok(true),
             Err(error) => Err(error),
         }

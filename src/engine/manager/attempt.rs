@@ -6,7 +6,8 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::engine::chain::{Chain, ChainConfig};
-use crate::engine::error::{Error, Kind, Result};
+use crate::engine::deadline::Call;
+use crate::engine::error::{Error, Kind, Phase, Result};
 use crate::engine::pool::Pool;
 
 type Outcome = Option<Result<Arc<Chain>>>;
@@ -15,6 +16,8 @@ pub(super) struct Attempt {
     config: ChainConfig,
     pool: Pool,
     outcome: watch::Receiver<Outcome>,
+    /// How far it is. Without a deadline: it ends with the last who waits for it.
+    progress: Arc<Call>,
     task: AbortHandle,
     /// Taken by the first who puts the chain to use.
     unclaimed: Mutex<bool>,
@@ -23,17 +26,33 @@ pub(super) struct Attempt {
 impl Attempt {
     pub(super) fn start(label: Arc<str>, pool: Pool, config: ChainConfig) -> Self {
         let (sender, outcome) = watch::channel(None);
-        let attempt = Chain::connect(Arc::clone(&label), pool.clone(), config.clone());
+        let progress = Arc::new(Call::new(None));
+        let attempt = Chain::connect(Arc::clone(&label), pool.clone(), config.clone(), Arc::clone(&progress));
         let task = tokio::spawn(async move {
             let result = attempt.await.map(Arc::new).map_err(|error| could_not(&label, error));
             // Nobody may be waiting any more.
             let _ = sender.send(Some(result));
         });
-        Self { config, pool, outcome, task: task.abort_handle(), unclaimed: Mutex::new(true) }
+        Self { config, pool, outcome, progress, task: task.abort_handle(), unclaimed: Mutex::new(true) }
     }
 
     pub(super) const fn config(&self) -> &ChainConfig {
         &self.config
+    }
+
+    /// Whether it is over, and nothing came of it.
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(&*self.outcome.borrow(), Some(Err(_)))
+    }
+
+    /// The error of somebody whose time ran out before it was over.
+    pub(super) fn timed_out(&self, call: &Call) -> Error {
+        // Waiting for the answer to "who are you" is connecting to whoever waits for the connection.
+        call.enter(match self.progress.phase() {
+            Phase::Send | Phase::Receive => Phase::Connect,
+            phase => phase,
+        });
+        self.pool.timed_out(call)
     }
 
     pub(super) async fn wait(&self) -> Result<Arc<Chain>> {

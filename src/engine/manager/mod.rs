@@ -7,11 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::Instant;
 
 use super::chain::{Chain, ChainConfig, Many, NetworkId, check_network};
 use super::deadline::{Call, Timeout};
-use super::error::{Error, Kind, Phase, Result};
+use super::error::{Error, Kind, Result};
 use super::jsonrpc::Request;
 use super::log::{Area, Level, Log};
 use super::metrics::{Collector, Counters, Pools, Scopes, Source, Value};
@@ -39,6 +38,8 @@ struct State {
     /// Whether it has ever run.
     started: bool,
     chains: HashMap<Arc<str>, Arc<Chain>>,
+    /// Disconnected, but with calls that go on.
+    leaving: Vec<Pool>,
     attempts: HashMap<Arc<str>, Weak<Attempt>>,
     /// The network that was first seen under each label.
     seen: HashMap<Arc<str>, NetworkId>,
@@ -82,16 +83,17 @@ impl Manager {
 
     /// Refuse whoever waits, give calls in flight `timeout` to end, close every connection.
     pub async fn stop(&self, timeout: Option<Duration>) {
-        let (gate, chains, attempts) = {
+        let (gate, chains, attempts, mut pools) = {
             let mut state = self.lock();
-            (state.gate.take(), std::mem::take(&mut state.chains), std::mem::take(&mut state.attempts))
+            let State { gate, chains, attempts, leaving, .. } = &mut *state;
+            (gate.take(), std::mem::take(chains), std::mem::take(attempts), std::mem::take(leaving))
         };
         let Some(gate) = gate else { return };
         gate.close();
         for attempt in attempts.values().filter_map(Weak::upgrade) {
             attempt.end();
         }
-        let pools: Vec<_> = chains.values().map(|chain| chain.pool().clone()).collect();
+        pools.extend(chains.values().map(|chain| chain.pool().clone()));
         for pool in &pools {
             pool.dismiss();
         }
@@ -119,9 +121,7 @@ impl Manager {
             self.attempt(&mut state, &label, config)?
         };
         let call = Call::new(timeout.or(self.0.settings.request_timeout));
-        call.enter(Phase::Connect);
-        let expired = |call: &Call| call.timed_out(&format!("'{label}'")).of_chain(Some(&label));
-        let chain = call.bound(attempt.wait(), expired).await?;
+        let chain = call.bound(attempt.wait(), |call| attempt.timed_out(call)).await?;
         if let (Some(seen), Some(found)) = (self.lock().seen.get(&label), chain.identity().network.as_ref()) {
             check_network(&label, seen, Some(found), "was seen under this label before")?;
         }
@@ -135,7 +135,9 @@ impl Manager {
         config: ChainConfig,
     ) -> Result<Arc<Attempt>> {
         let gate = state.gate.clone().ok_or_else(|| not_running(state.started))?;
-        if let Some(attempt) = state.attempts.get(label).and_then(Weak::upgrade) {
+        let under_way = state.attempts.get(label).and_then(Weak::upgrade);
+        // One that has failed is over, though not all who waited for it have heard.
+        if let Some(attempt) = under_way.filter(|attempt| !attempt.has_failed()) {
             check_same(label, attempt.config() == &config, "is being connected")?;
             return Ok(attempt);
         }
@@ -145,6 +147,8 @@ impl Manager {
             gate,
             scopes: Scopes::within(Arc::default(), Arc::clone(&self.0.counters)),
             log: self.0.log.clone(),
+            collector: self.0.collector.clone(),
+            limiter: config.rate_limit.as_ref().map(|limit| limit.limiter().clone()),
             settings: self.0.settings.clone(),
         })?;
         let attempt = Arc::new(Attempt::start(Arc::clone(label), pool, config));
@@ -161,6 +165,10 @@ impl Manager {
         let chain = self.lock().chains.remove(label);
         let chain = chain.ok_or_else(|| self.unknown(label))?;
         chain.pool().dismiss();
+        let mut state = self.lock();
+        state.leaving.retain(Pool::is_in_use);
+        state.leaving.push(chain.pool().clone());
+        drop(state);
         self.info(|| format!("'{label}' disconnected"));
         Ok(())
     }
@@ -184,15 +192,7 @@ impl Manager {
     /// # Errors
     /// `UnknownChain`, or whatever the call meets.
     pub async fn request(&self, label: &str, request: &Request, timeout: Timeout) -> Result<Bytes> {
-        let chain = self.chain(label)?;
-        let Some(collector) = &self.0.collector else { return chain.request(request, timeout).await };
-        let began = Instant::now();
-        let result = chain.request(request, timeout).await;
-        collector.record_duration(began.elapsed().as_secs_f64(), Some(request.method()))?;
-        if let Err(error) = &result {
-            collector.record_error(error.kind().code(), Some(request.method()));
-        }
-        result
+        self.chain(label)?.request(request, timeout).await
     }
 
     /// Make many calls. The results are JSON texts, in the order of the calls.
@@ -201,7 +201,7 @@ impl Manager {
     /// `UnknownChain`, or what ends all of them.
     pub async fn request_many(&self, label: &str, many: Many) -> Result<Vec<Result<Bytes>>> {
         let chain = self.chain(label)?;
-        many.run(chain).await
+        many.run(&chain).await
     }
 
     /// The bound on its connections.
@@ -322,7 +322,7 @@ fn check_same(label: &Arc<str>, same: bool, how: &str) -> Result<()> {
     if same {
         return Ok(());
     }
-    let message = format!("'{label}' {how} already with other arguments; disconnect it first");
+    let message = format!("'{label}' {how} already with other arguments");
     Err(Error::new(Kind::ChainConnection, message).of_chain(Some(label)))
 }
 

@@ -87,6 +87,17 @@ impl Collector {
         }
     }
 
+    /// Record an operation that is over, and its error if it failed.
+    pub fn observe(&self, operation: &str, took: Duration, error: Option<&str>) {
+        let took = took.min(LONGEST);
+        self.0.durations.record(took);
+        self.recent().record_duration(took);
+        self.0.operations.entry(operation).durations.record(took);
+        if let Some(class) = error {
+            self.record_error(class, Some(operation));
+        }
+    }
+
     /// Errors divided by operations, over this second and the 59 before it: 0.0 if nothing happened, never
     /// above 1.0.
     ///

@@ -14,7 +14,7 @@ use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Phase, Result};
 use crate::engine::exchange::{Batch, Exchange, One};
 use crate::engine::jsonrpc::Request;
-use crate::engine::metrics::{CloseCause, Event, Gauge, Latency};
+use crate::engine::metrics::{CloseCause, Event, Gauge};
 use crate::engine::transport::{SendError, State, Transport};
 
 /// A leased connection.
@@ -118,11 +118,7 @@ impl Connection {
             }
         };
         let result = call.bound(work, |call| pool.timed_out(call)).await;
-        pool.scopes().observe(Latency::Request, call.elapsed());
-        result.map_err(|error| {
-            pool.scopes().count(Event::Error(error.kind()));
-            pool.mark(error)
-        })
+        pool.finished(exchange.method(), call.elapsed(), result).map_err(|error| pool.mark(error))
     }
 
     async fn send<E: Exchange>(&self, call: &Call, exchange: &E) -> Result<E::Output> {
@@ -130,6 +126,10 @@ impl Connection {
         loop {
             let transport = self.transport()?;
             if transport.state() == State::Open {
+                let grant = self.0.pool.within_limit(exchange.calls(), call).await?;
+                if let Some(grant) = grant {
+                    grant.admit();
+                }
                 match exchange.run(&*transport, self.0.pool.target(), call).await {
                     Ok(result) => return Ok(result),
                     Err(SendError::Failed(error)) => return Err(error),

@@ -16,8 +16,9 @@ use super::store::{Conn, Opener};
 use super::waiting::Waiting;
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Phase, Result};
+use crate::engine::limiter::{Grant, RateLimiter};
 use crate::engine::log::Log;
-use crate::engine::metrics::{CloseCause, Event, Gauge, Scopes};
+use crate::engine::metrics::{CloseCause, Collector, Event, Gauge, Scopes};
 use crate::engine::target::Target;
 use crate::engine::transport::Dialer;
 
@@ -33,6 +34,10 @@ pub struct Parts {
     pub scopes: Scopes,
     /// Where it is told.
     pub log: Log,
+    /// How fast the endpoint may be asked.
+    pub limiter: Option<RateLimiter>,
+    /// The user's own book, fed with every request.
+    pub collector: Option<Collector>,
     /// How it behaves.
     pub settings: Settings,
 }
@@ -43,6 +48,8 @@ pub struct Pool(Arc<Inner>);
 
 struct Inner {
     home: Arc<Home>,
+    limiter: Option<RateLimiter>,
+    collector: Option<Collector>,
     store: Store<Opener>,
     sharing: Sharing,
     /// Whether the endpoint's connections carry many requests at a time, as far as is known: those that may do so
@@ -59,7 +66,7 @@ impl Pool {
     /// # Errors
     /// None in practice; `Configuration` if the store cannot be made.
     pub fn new(parts: Parts) -> Result<Self> {
-        let Parts { label, dialer, gate, scopes, log, settings } = parts;
+        let Parts { label, dialer, gate, scopes, log, limiter, collector, settings } = parts;
         // The gate bounds the leases, so the store never has to: its own limit is out of the way.
         let most = gate.limit().saturating_mul(2).max(64);
         let home = Home::new(label, dialer, gate, scopes, log, settings);
@@ -72,6 +79,8 @@ impl Pool {
         let multiplexed = AtomicBool::new(home.dialer.may_multiplex());
         Ok(Self(Arc::new(Inner {
             home,
+            limiter,
+            collector,
             store,
             sharing: Sharing::default(),
             multiplexed,
@@ -134,7 +143,7 @@ impl Pool {
     }
 
     /// The error of a call whose time ran out: where it waited for a connection, it says who has them.
-    pub(super) fn timed_out(&self, call: &Call) -> Error {
+    pub(in crate::engine) fn timed_out(&self, call: &Call) -> Error {
         let mut error = call.timed_out(&self.0.home.name());
         if error.kind() == Kind::PoolTimeout {
             self.scopes().count(Event::Timeout);
@@ -255,10 +264,27 @@ impl Pool {
         self.0.multiplexed.store(multiplexed, Ordering::Relaxed);
     }
 
+    /// Whether any connection of it is open or being opened.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        self.scopes().own().levels().snapshot().total() > 0
+    }
+
     /// Whether it was closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.0.closed.load(Ordering::Acquire)
+    }
+
+    pub(super) fn collector(&self) -> Option<&Collector> {
+        self.0.collector.as_ref()
+    }
+
+    /// The endpoint's limit lets `calls` calls go. Admitted by the caller when it sends: in between it may have to wait.
+    pub(super) async fn within_limit(&self, calls: u64, call: &Call) -> Result<Option<Grant>> {
+        let Some(limiter) = &self.0.limiter else { return Ok(None) };
+        call.enter(Phase::Limit);
+        limiter.grant(calls, call.remaining()).await.map(Some).map_err(|error| self.mark(error))
     }
 
     /// Where its connections lead.

@@ -2,9 +2,11 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::core::Pool;
 use super::gate::closed;
@@ -45,8 +47,17 @@ impl Pool {
         call: &Call,
     ) -> Result<Bytes> {
         self.scopes().count(Event::Request);
+        let began = Instant::now();
         let result = call.bound(self.carry(request, timeout, call), |call| self.timed_out(call)).await;
-        self.scopes().observe(Latency::Request, call.elapsed());
+        self.finished(request.method(), began.elapsed(), result)
+    }
+
+    /// Count a request that is over.
+    pub(super) fn finished<T>(&self, method: &str, took: Duration, result: Result<T>) -> Result<T> {
+        self.scopes().observe(Latency::Request, took);
+        if let Some(collector) = self.collector() {
+            collector.observe(method, took, result.as_ref().err().map(|error| error.kind().code()));
+        }
         self.counted(result)
     }
 
@@ -54,6 +65,7 @@ impl Pool {
         let exchange = One { id: self.next_id(1), request };
         let mut resends = 0;
         loop {
+            let grant = self.within_limit(exchange.calls(), call).await?;
             let carrier = self.within_acquire_timeout(timeout, call, self.carrier(call)).await?;
             let transport = match &carrier {
                 Carrier::Alone(lease) => lease.transport()?,
@@ -61,6 +73,9 @@ impl Pool {
             };
             let sent = {
                 let _in_flight = self.scopes().hold(Gauge::InFlight);
+                if let Some(grant) = grant {
+                    grant.admit();
+                }
                 exchange.run(&*transport, self.target(), call).await
             };
             match sent {
@@ -107,7 +122,7 @@ impl Pool {
     }
 
     async fn first_of(&self, place: &mut oneshot::Receiver<Stream>, call: &Call) -> Result<Carrier> {
-        loop {
+        for _ in 0..=RESENDS {
             tokio::select! {
                 biased;
                 stream = &mut *place => return stream.map(Carrier::Shared).map_err(|_| self.mark(closed())),
@@ -122,6 +137,8 @@ impl Pool {
                 }
             }
         }
+        // Connections were opened, and each was gone before it could be shared.
+        Err(self.mark(lost()))
     }
 
     async fn lease_in_turn(&self, call: &Call) -> Result<Lease> {
@@ -147,13 +164,11 @@ impl Pool {
             None => acquire.await,
             Some(limit) => {
                 let mut acquire = pin!(acquire);
-                match tokio::time::timeout(limit, &mut acquire).await {
-                    Ok(result) => result,
-                    Err(_) => {
-                        call.expire();
-                        Err(self.timed_out(call))
-                    }
+                if let Ok(result) = tokio::time::timeout(limit, &mut acquire).await {
+                    return result;
                 }
+                call.expire();
+                Err(self.timed_out(call))
             }
         }
     }

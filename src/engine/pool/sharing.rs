@@ -12,7 +12,7 @@ use super::core::Pool;
 use super::gate::too_many;
 use super::lease::Lease;
 use crate::engine::error::Result;
-use crate::engine::transport::{State, Transport};
+use crate::engine::transport::Transport;
 
 #[derive(Default)]
 pub(super) struct Sharing {
@@ -37,7 +37,9 @@ struct Shared {
 
 impl Shared {
     fn has_room(&self) -> bool {
-        self.load < self.transport.streams() && self.transport.state() == State::Open
+        // One that is due to be closed takes nobody on, or it would never be.
+        let is_due = self.lease.conn().is_none_or(|conn| conn.verdict().is_some());
+        self.load < self.transport.streams() && !is_due
     }
 }
 

@@ -35,7 +35,8 @@ pub(super) async fn collect(
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| SendError::Failed(broken(&error)))?;
+        let frame =
+            frame.map_err(|_| SendError::Failed(Error::new(Kind::Protocol, "the answer is cut off")))?;
         let Ok(data) = frame.into_data() else { continue };
         if first.len() + rest.len() + data.len() > max_bytes {
             return Err(SendError::Failed(too_large(max_bytes)));

@@ -1,5 +1,6 @@
 //! TLS: the platform's trust store, a private CA beside it, a client certificate. Verification cannot be turned off.
 
+use std::io::Read;
 use std::sync::Arc;
 
 use rustls::client::WantsClientCert;
@@ -129,9 +130,17 @@ impl Pem {
             Self::Path(path) if path.to_string_lossy().trim_start().starts_with("-----BEGIN") => {
                 Ok(Secret::new(path.to_string_lossy().into_owned()))
             }
-            Self::Path(path) => std::fs::read_to_string(&path).map(Secret::new).map_err(|error| {
+            Self::Path(path) => read_file(&path).map_err(|error| {
                 Error::argument(argument, format!("the file cannot be read: {}", error.kind()))
             }),
         }
     }
+}
+
+/// The start of a file: what does not fit is no certificate.
+fn read_file(path: &std::path::Path) -> std::io::Result<Secret> {
+    const LONGEST: u64 = 1 << 20;
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(LONGEST).read_to_string(&mut text)?;
+    Ok(Secret::new(text))
 }
