@@ -33,6 +33,12 @@ class Seen:
     connection: int
 
 
+async def rounds(count: int) -> None:
+    """Let the loop go round so often; time would say nothing on a busy machine."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
 class ScriptedNode:
     """An Ethereum node on network 1 at block 16, unless it is told otherwise."""
 
@@ -141,7 +147,6 @@ class ScriptedNode:
             tasks.add(task)
             transports.add(writer.transport)
             task.add_done_callback(tasks.discard)
-            task.add_done_callback(lambda _: transports.discard(writer.transport))
             # Not in the task itself: one that is cancelled before it starts would never get there.
             task.add_done_callback(lambda _: writer.close())
 
@@ -152,14 +157,15 @@ class ScriptedNode:
         server.close()
         # A connection that was accepted just now reaches `accept` first.
         await asyncio.sleep(0.01)
+        await rounds(10)
         for task in tuple(tasks):
             task.cancel()
-        ending = tuple(transports)
         await asyncio.gather(*tasks, return_exceptions=True)
         # What was closed with something still to write would wait for a client that may be gone.
-        for transport in ending:
+        for transport in transports:
             transport.abort()
         # Let the transports report that they are closed before the loop ends.
+        await rounds(10)
         await asyncio.sleep(0.01)
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
