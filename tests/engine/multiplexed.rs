@@ -154,6 +154,31 @@ async fn a_lease_has_its_connection_alone() {
 }
 
 #[tokio::test]
+async fn a_lease_is_had_while_requests_of_the_same_pool_never_cease() {
+    let (_server, route) = server(Some(10), echo).await;
+    let pool = pool(route, 1);
+    let over = Arc::<AtomicBool>::default();
+    let callers: Vec<_> = (0..30)
+        .map(|_| {
+            let (pool, over) = (pool.clone(), Arc::clone(&over));
+            tokio::spawn(async move {
+                while !over.load(Ordering::Relaxed) {
+                    call(&pool, json!([1, 1])).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    until("they are at it", || pool.scopes().own().counted(Event::Request) > 100).await;
+    let held = lease(&pool).await;
+    assert_eq!(call_on(&held, json!([7]), of_ms(5_000)).await.unwrap(), json!(7));
+    over.store(true, Ordering::Relaxed);
+    held.close();
+    for caller in callers {
+        soon(caller).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn two_chains_that_share_one_connection_both_make_progress_under_load() {
     let ((server, first), (other_server, second)) =
         (server(Some(10), echo).await, server(Some(10), echo).await);

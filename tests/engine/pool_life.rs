@@ -142,7 +142,7 @@ async fn a_pool_that_closes_waits_for_its_leases_and_then_cuts_them() {
     let error = soon(stuck).await.unwrap().unwrap_err();
     assert!(matches!(error.kind(), Kind::ConnectionClosed | Kind::PoolClosed), "{error:?}");
     // Nothing brings it back to life.
-    assert_eq!(call_on(&held, json!([1]), of_ms(5_000)).await.unwrap_err().kind(), Kind::PoolClosed);
+    assert_eq!(call_on(&held, json!([1]), of_ms(5_000)).await.unwrap_err().kind(), Kind::ConnectionClosed);
     assert_eq!(call(&pool, json!([1])).await.unwrap_err().kind(), Kind::PoolClosed);
     drop(held);
     until("its sockets are closed", || server.seen.open.load(Ordering::SeqCst) == 0).await;

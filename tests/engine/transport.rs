@@ -199,7 +199,8 @@ async fn requests_go_through_a_proxy_one_connection_each() {
         let held = lease(&pool).await;
         assert_eq!(call_on(&held, json!([1]), of_ms(5_000)).await.unwrap(), json!(1));
         soon(pool.close(Some(std::time::Duration::ZERO))).await;
-        assert_eq!(call_on(&held, json!([1]), of_ms(5_000)).await.unwrap_err().kind(), Kind::PoolClosed);
+        let error = call_on(&held, json!([1]), of_ms(5_000)).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::ConnectionClosed);
     }
 }
 

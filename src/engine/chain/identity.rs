@@ -146,7 +146,13 @@ pub(super) async fn identify(pool: &Pool, call: &Call) -> Result<Identity> {
 
 /// Ask for the number of the newest block.
 pub(super) async fn head(pool: &Pool, family: Family, call: &Call) -> Result<Option<u64>> {
-    let Some(question) = family.head_question() else { return Ok(None) };
+    let Some(question) = family.head_question() else {
+        // Any answer shows that it is there.
+        return match knock(pool, family, call).await {
+            Err(error) if !error.kind().is_answer() => Err(error),
+            _ => Ok(None),
+        };
+    };
     let answer = pool.request_within(&question, Timeout::Of(None), call).await?;
     Ok(family.head_in(&answer))
 }

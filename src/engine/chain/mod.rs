@@ -148,7 +148,7 @@ impl Chain {
         let call = Call::new(self.pool.settings().request_timeout);
         let outcome = identity::head(&self.pool, self.identity.family, &call).await;
         let (head, latency, failure) = match outcome {
-            Ok(head) => (head, self.identity.network.is_some().then(|| call.elapsed()), None),
+            Ok(head) => (head, Some(call.elapsed()), None),
             Err(error) => (None, None, Some(error)),
         };
         let endpoint = self.config.route.target.to_string();

@@ -1,13 +1,14 @@
 //! A connection in a caller's hands: its calls, and giving it back.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::core::Pool;
 use super::gate::closed as pool_closed;
+use super::holders::Handle;
 use super::lease::Lease;
 use super::requests::lost;
 use crate::engine::deadline::{Call, Timeout};
@@ -40,17 +41,17 @@ impl Connection {
     /// `PoolClosed` if the lease has no connection any more.
     pub fn new(pool: &Pool, lease: Lease, place: Arc<str>) -> Result<Self> {
         let id = lease.id().ok_or_else(closed)?;
-        let holder = pool.home().holders.enter(Arc::clone(&place));
-        Ok(Self(Arc::new(Inner {
+        let inner = Arc::new_cyclic(|this: &Weak<Inner>| Inner {
             id,
+            holder: pool.home().holders.enter(Arc::clone(&place), Weak::clone(this) as _),
             place,
-            holder,
             pool: pool.clone(),
             lease: Mutex::new(Some(lease)),
             mending: tokio::sync::Mutex::default(),
             in_flight: AtomicUsize::new(0),
             closed: watch::Sender::new(false),
-        })))
+        });
+        Ok(Self(inner))
     }
 
     /// Its unique name.
@@ -176,7 +177,7 @@ impl Connection {
     }
 }
 
-impl Inner {
+impl Handle for Inner {
     fn close(&self) {
         if self.closed.send_replace(true) {
             return;
@@ -187,7 +188,9 @@ impl Inner {
             lease.discard(CloseCause::Requested);
         }
     }
+}
 
+impl Inner {
     fn lock(&self) -> MutexGuard<'_, Option<Lease>> {
         self.lease.lock().unwrap_or_else(PoisonError::into_inner)
     }

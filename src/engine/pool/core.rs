@@ -110,12 +110,14 @@ impl Pool {
         call.enter(Phase::Queue);
         let ticket = match self.ticket_now()? {
             Some(ticket) => ticket,
-            None => self.home().gate.ticket(self.home().id, None).await.map_err(|error| self.mark(error))?,
+            None => {
+                self.home().gate.ticket_to_share(self.home().id).await.map_err(|error| self.mark(error))?
+            }
         };
         self.lease_for(ticket, call).await
     }
 
-    async fn lease_for(&self, ticket: Ticket, call: &Call) -> Result<Lease> {
+    pub(super) async fn lease_for(&self, ticket: Ticket, call: &Call) -> Result<Lease> {
         let lease = Lease::take(self, ticket, call).await?;
         self.scopes().count(Event::Acquisition);
         self.upkeep();

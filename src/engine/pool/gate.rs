@@ -4,6 +4,8 @@
 //! have a socket. Tickets are handed out per pool first come, first served; a freed ticket stays in its pool unless
 //! the oldest waiter of another pool has waited `PATIENCE` longer, because changing pools costs a reconnect.
 
+mod lines;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -14,6 +16,7 @@ use tokio::time::Instant;
 
 use super::sockets::{Permit, Sockets};
 use crate::engine::error::{Error, Kind, Result};
+use lines::{State, Waiter};
 
 /// How much longer another pool's oldest waiter must have waited to be served before our own.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -39,24 +42,19 @@ pub struct Gate {
     all_back: Notify,
 }
 
-struct State {
-    limit: usize,
-    used: usize,
-    closed: bool,
-    next_pool: PoolId,
-    queues: HashMap<PoolId, VecDeque<Waiter>>,
-    rooms: HashMap<PoolId, Weak<dyn Room>>,
-}
-
-struct Waiter {
-    since: Instant,
-    ticket: oneshot::Sender<Ticket>,
-}
-
 /// The right to use one connection. Dropped, it goes to the next waiter.
 pub struct Ticket {
     gate: Arc<Gate>,
     pool: PoolId,
+}
+
+/// What a caller wants a connection for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// For itself.
+    Alone,
+    /// For requests that share it.
+    Shared,
 }
 
 /// A place in a queue. Dropped, it gives the place up, and a ticket that was just given to it.
@@ -132,12 +130,29 @@ impl Gate {
     /// # Errors
     /// `PoolClosed` when the gate or the pool closes, `TooManyWaiters` when `max_waiting` callers wait already.
     pub async fn ticket(self: &Arc<Self>, pool: PoolId, max_waiting: Option<usize>) -> Result<Ticket> {
+        self.ticket_in_line(pool, max_waiting, Purpose::Alone).await
+    }
+
+    /// The same for requests that will share the connection.
+    ///
+    /// # Errors
+    /// `PoolClosed` when the gate or the pool closes.
+    pub async fn ticket_to_share(self: &Arc<Self>, pool: PoolId) -> Result<Ticket> {
+        self.ticket_in_line(pool, None, Purpose::Shared).await
+    }
+
+    async fn ticket_in_line(
+        self: &Arc<Self>,
+        pool: PoolId,
+        max_waiting: Option<usize>,
+        purpose: Purpose,
+    ) -> Result<Ticket> {
         let (mut place, is_alone) = {
             let mut state = self.lock();
             if let Some(ticket) = self.ticket_from(&mut state, pool)? {
                 return Ok(ticket);
             }
-            (self.enqueue(&mut state, pool, max_waiting)?, state.queues.len() == 1)
+            (self.enqueue(&mut state, pool, max_waiting, purpose)?, state.queues.len() == 1)
         };
         if !is_alone {
             // Dials that nobody waits for may be in the way: of pools without waiters now, of the others later.
@@ -186,6 +201,7 @@ impl Gate {
         state: &mut MutexGuard<'_, State>,
         pool: PoolId,
         max_waiting: Option<usize>,
+        purpose: Purpose,
     ) -> Result<Place> {
         let queue = state.queues.entry(pool).or_default();
         // Waiters that gave up leave their entry behind; do not let them pile up, nor count.
@@ -198,17 +214,19 @@ impl Gate {
             return Err(too_many(most));
         }
         let (sender, ticket) = oneshot::channel();
-        queue.push_back(Waiter { since: Instant::now(), ticket: sender });
+        queue.push_back(Waiter { since: Instant::now(), ticket: sender, purpose });
         self.waiting.fetch_add(1, Ordering::Relaxed);
         Ok(Place { gate: Arc::clone(self), ticket })
     }
 
-    /// Whether a caller of another pool has waited so long that `pool` should let a ticket go as soon as it can.
+    /// Whether `pool` should let a shared connection's ticket go as soon as it can: a caller of another pool has waited
+    /// too long, or one of its own that wants a connection alone.
     pub fn owes_another(&self, pool: PoolId) -> bool {
         if self.waiting.load(Ordering::Relaxed) == 0 {
             return false;
         }
-        self.lock().others(pool).any(Waiter::is_overdue)
+        let state = self.lock();
+        state.others(pool).any(Waiter::is_overdue) || state.wants_alone(pool).is_some_and(Waiter::is_overdue)
     }
 
     /// The right to have a socket, as soon as there is one; an idle connection of any pool is closed for it.
@@ -304,65 +322,6 @@ impl Gate {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Waiter {
-    fn is_live(&self) -> bool {
-        !self.ticket.is_closed()
-    }
-
-    fn is_overdue(&self) -> bool {
-        self.since.elapsed() >= PATIENCE
-    }
-}
-
-impl State {
-    fn has_waiter(&self) -> bool {
-        self.queues.values().flatten().any(Waiter::is_live)
-    }
-
-    /// The waiter of each pool but this one that has waited longest.
-    fn others(&self, pool: PoolId) -> impl Iterator<Item = &Waiter> {
-        let others = self.queues.iter().filter(move |(id, _)| **id != pool);
-        others.filter_map(|(_, queue)| queue.iter().find(|waiter| waiter.is_live()))
-    }
-
-    /// Whether `pool` should give up what no caller of it waits for.
-    fn is_in_the_way(&self, pool: PoolId) -> bool {
-        let has_use = self.queues.get(&pool).is_some_and(|queue| queue.iter().any(Waiter::is_live));
-        self.others(pool).any(|waiter| !has_use || waiter.is_overdue())
-    }
-
-    /// The waiter to serve next.
-    fn next(&mut self, own: Option<PoolId>) -> Option<(PoolId, Waiter)> {
-        // Waiters that gave up left their entry behind.
-        for queue in self.queues.values_mut() {
-            while queue.front().is_some_and(|waiter| waiter.ticket.is_closed()) {
-                queue.pop_front();
-            }
-        }
-        let oldest = |pool: &PoolId| self.queues.get(pool).and_then(|q| q.front()).map(|w| w.since);
-        let mine = own.and_then(|pool| Some((pool, oldest(&pool)?)));
-        let other = self
-            .queues
-            .iter()
-            .filter(|(pool, _)| Some(**pool) != own)
-            .filter_map(|(pool, queue)| Some((*pool, queue.front()?.since)))
-            .min_by_key(|(_, since)| *since);
-        let pool = match (mine, other) {
-            (Some((mine, since)), Some((other, theirs))) => {
-                if theirs + PATIENCE < since {
-                    other
-                } else {
-                    mine
-                }
-            }
-            (Some((pool, _)), None) | (None, Some((pool, _))) => pool,
-            (None, None) => return None,
-        };
-        let waiter = self.queues.get_mut(&pool)?.pop_front()?;
-        Some((pool, waiter))
     }
 }
 

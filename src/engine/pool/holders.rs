@@ -1,7 +1,7 @@
 //! Who holds which connection and since when: for the message of a timeout, and to find what was never given back.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -16,7 +16,14 @@ struct Held {
     by_number: HashMap<u64, Holder>,
 }
 
+/// A connection in a caller's hands.
+pub(super) trait Handle: Send + Sync {
+    /// Take it back.
+    fn close(&self);
+}
+
 struct Holder {
+    handle: Weak<dyn Handle>,
     since: Instant,
     place: Arc<str>,
     told: bool,
@@ -24,12 +31,22 @@ struct Holder {
 
 impl Holders {
     /// Somebody at `place` holds a connection from now on. The number that comes back ends it.
-    pub(super) fn enter(&self, place: Arc<str>) -> u64 {
+    pub(super) fn enter(&self, place: Arc<str>, handle: Weak<dyn Handle>) -> u64 {
         let mut held = self.lock();
         held.next += 1;
         let number = held.next;
-        held.by_number.insert(number, Holder { since: Instant::now(), place, told: false });
+        held.by_number.insert(number, Holder { handle, since: Instant::now(), place, told: false });
         number
+    }
+
+    /// Take back whatever is held.
+    pub(super) fn close_all(&self) {
+        // Collected first: closing one takes the lock.
+        let handles: Vec<_> =
+            self.lock().by_number.values().filter_map(|holder| holder.handle.upgrade()).collect();
+        for handle in handles {
+            handle.close();
+        }
     }
 
     pub(super) fn leave(&self, number: u64) {

@@ -141,6 +141,7 @@ impl Home {
     /// Cut every connection, whatever it carries, and all that are yet to come.
     pub(super) fn cut_all(&self) {
         self.is_cut.send_replace(true);
+        self.holders.close_all();
         let live = std::mem::take(&mut *self.live.lock().unwrap_or_else(PoisonError::into_inner));
         for transport in live.values().filter_map(Weak::upgrade) {
             transport.cut();

@@ -99,14 +99,30 @@ impl Pool {
                 return Ok(Carrier::Alone(lease));
             }
             self.set_multiplexed(true);
-            self.sharing().publish(self, lease, transport);
+            return Ok(Carrier::Shared(self.sharing().publish(self, lease, transport)));
         }
         if !self.owes_another()
             && let Some(stream) = self.sharing().join(self)
         {
             return Ok(Carrier::Shared(stream));
         }
-        self.stream_in_line(call).await
+        match self.stream_at_once(call).await? {
+            Some(carrier) => Ok(carrier),
+            None => self.stream_in_line(call).await,
+        }
+    }
+
+    /// Lease a connection to share, if nobody is in line for one and a ticket is free.
+    async fn stream_at_once(&self, call: &Call) -> Result<Option<Carrier>> {
+        let Ok(_turn) = self.sharing().turn.try_lock() else { return Ok(None) };
+        let Some(ticket) = self.ticket_now()? else { return Ok(None) };
+        let lease = self.lease_for(ticket, call).await?;
+        let transport = lease.transport()?;
+        if transport.streams() == 1 {
+            self.set_multiplexed(false);
+            return Ok(Some(Carrier::Alone(lease)));
+        }
+        Ok(Some(Carrier::Shared(self.sharing().publish(self, lease, transport))))
     }
 
     /// Wait for a place on a shared connection, leasing another one meanwhile.
@@ -133,7 +149,8 @@ impl Pool {
                         self.set_multiplexed(false);
                         return Ok(Carrier::Alone(lease));
                     }
-                    self.sharing().publish(self, lease, transport);
+                    // Those who have waited longer go first.
+                    drop(self.sharing().publish(self, lease, transport));
                 }
             }
         }

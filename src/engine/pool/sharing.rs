@@ -86,12 +86,12 @@ impl Sharing {
     }
 
     /// Share `lease` with whoever waits.
-    pub(super) fn publish(&self, pool: &Pool, lease: Lease, transport: Arc<dyn Transport>) {
+    pub(super) fn publish(&self, pool: &Pool, lease: Lease, transport: Arc<dyn Transport>) -> Stream {
         let key = {
             let mut state = self.lock();
             state.next += 1;
             let key = state.next;
-            // Counted once for the publisher, so that the connection is not given back while it is handed round.
+            // Counted once for the publisher, who has the first place on it.
             state.shared.push(Shared { key, lease, transport: Arc::clone(&transport), load: 1 });
             key
         };
@@ -99,7 +99,7 @@ impl Sharing {
         while let Some((waiter, stream)) = self.next_served(pool, key) {
             drop(waiter.send(stream));
         }
-        drop(own);
+        own
     }
 
     /// Another waiter and its place on `key`, if there is room.

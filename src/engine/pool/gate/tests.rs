@@ -93,10 +93,26 @@ async fn a_pool_owes_another_once_that_has_waited_for_as_long_as_it_must() {
     advance(Duration::from_millis(99)).await;
     assert!(!gate.owes_another(pool));
     advance(Duration::from_millis(2)).await;
-    assert!(gate.owes_another(pool) && !gate.owes_another(other));
+    assert!(gate.owes_another(pool));
     theirs.abort();
     settle().await;
     assert!(!gate.owes_another(pool));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shared_connection_makes_way_for_one_of_its_own_pool_that_wants_it_alone() {
+    let gate = Gate::new(1);
+    let (pool, _room) = admit(&gate);
+    let _ticket = gate.ticket(pool, None).await.unwrap();
+    let sharing = Arc::clone(&gate);
+    let _sharer = tokio::spawn(async move { sharing.ticket_to_share(pool).await.map(drop) });
+    settle().await;
+    advance(Duration::from_millis(101)).await;
+    assert!(!gate.owes_another(pool), "one that would share it too is no reason");
+    let _alone = wait_in_line(&gate, pool).await;
+    assert!(!gate.owes_another(pool));
+    advance(Duration::from_millis(101)).await;
+    assert!(gate.owes_another(pool));
 }
 
 #[tokio::test(start_paused = true)]
