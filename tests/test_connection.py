@@ -141,3 +141,14 @@ async def test_a_batch_with_wrong_ids_is_a_protocol_error(spoil: Any, chain: Any
     async with chain.get_connection("eth") as connection:
         with pytest.raises(ProtocolError):
             await connection.batch(BATCH)
+
+
+async def test_a_call_keeps_its_connection_until_it_is_answered(node: ScriptedNode) -> None:
+    async with ConnectionPool(node.url, max_connections=1) as pool:
+        call = asyncio.create_task((await pool.acquire()).request("echo", [1]))
+        with pytest.warns(ResourceWarning, match="unclosed connection"):
+            assert await soon(call) == [1]
+            del call
+            gc.collect()
+        async with pool.acquire(timeout=1.0) as connection:
+            assert await connection.request("echo", [2]) == [2]

@@ -187,3 +187,28 @@ async def test_the_rate_limit_of_a_chain_is_kept_by_its_calls(manager: Any, node
     refused = [outcome for outcome in outcomes if isinstance(outcome, LimiterTimeoutError)]
     assert len(refused) >= 10
     assert node.calls("echo") == 30 - len(refused)
+
+
+async def test_leases_and_batches_are_within_the_rate_limit_of_their_chain(manager: Any, node: Any) -> None:
+    await manager.connect_to_chain("eth", node.url, rate_limit=RateLimiter(10, 60.0))  # one: who are you?
+    async with manager.get_connection("eth") as connection:
+        assert await connection.request("echo", [1]) == [1]
+        assert len(await connection.batch([("echo", [number]) for number in range(8)])) == 8
+        with pytest.raises(LimiterTimeoutError):
+            await soon(connection.request("echo", timeout=2.0))
+    assert node.calls("echo") == 9
+
+
+async def test_what_waits_for_a_connection_does_not_use_the_limit_up_meanwhile(
+    manager: Any, node: Any
+) -> None:
+    limiter = RateLimiter(5, 60.0)
+    await manager.connect_to_chain("eth", node.url, rate_limit=limiter)
+    held = [await manager.get_connection("eth") for _ in range(10)]
+    waiting = asyncio.create_task(manager.request("eth", "echo"))
+    await asyncio.sleep(0.05)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert limiter.try_acquire(4), "only the identity was counted"
+    for connection in held:
+        await connection.close()

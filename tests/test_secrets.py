@@ -141,3 +141,23 @@ async def test_no_object_log_or_metric_shows_the_secret(
     for text in texts:
         for hidden in HIDDEN:
             assert hidden not in text
+
+
+@pytest.mark.parametrize("argument", ["endpoint", "proxy", "credentials", "headers"])
+async def test_a_secret_that_is_no_text_is_in_no_error(argument: str) -> None:
+    broken = f"{CANARY}\udc80"
+    arguments: dict[str, Any] = {
+        "endpoint": {"endpoint": f"http://127.0.0.1:9/{broken}"},
+        "proxy": {"proxy": f"http://user:{broken}@127.0.0.1:9"},
+        "credentials": {"credentials": {"api_key": broken}},
+        "headers": {"headers": {"X-Token": broken}},
+    }[argument]
+    async with ChainManager() as manager:
+        with pytest.raises(ValueError, match=argument) as caught:
+            await manager.connect_to_chain(
+                **{"chain_id": "eth", "endpoint": "http://127.0.0.1:9", **arguments}
+            )
+    error: BaseException | None = caught.value
+    while error is not None:
+        assert CANARY not in f"{error!r} {vars(error)!r} {getattr(error, 'object', '')!r}"
+        error = error.__cause__ or error.__context__

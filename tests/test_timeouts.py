@@ -79,3 +79,21 @@ async def test_a_queued_call_on_a_busy_connection_keeps_its_own_deadline(
             await soon(connection.request("echo", timeout=0.05))
         node.release()
         assert await soon(first) == "done"
+
+
+async def test_request_many_names_the_phase_that_took_its_time(chain: Any) -> None:
+    held = [await chain.get_connection("eth") for _ in range(10)]
+    with pytest.raises(PoolTimeoutError) as caught:
+        await soon(chain.request_many("eth", [("echo", [])] * 3, timeout=0.05))
+    assert caught.value.phase == "queue"
+    for connection in held:
+        await connection.close()
+
+
+async def test_a_connect_that_waits_for_a_slot_is_a_pool_timeout(chain: Any, node: ScriptedNode) -> None:
+    held = [await chain.get_connection("eth") for _ in range(10)]
+    with pytest.raises(PoolTimeoutError) as caught:
+        await soon(chain.connect_to_chain("other", node.url, timeout=0.05))
+    assert caught.value.phase == "queue"
+    for connection in held:
+        await connection.close()
