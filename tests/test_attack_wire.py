@@ -64,7 +64,8 @@ def switching_protocols(peer: socket.socket) -> None:
 
 
 def no_content(peer: socket.socket) -> None:
-    peer.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+    # A whole answer in HTTP, so the end of the connection must be announced: the next call would race with it.
+    peer.sendall(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
 
 
 def receive(peer: socket.socket) -> bytes:
