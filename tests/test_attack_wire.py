@@ -64,7 +64,7 @@ def switching_protocols(peer: socket.socket) -> None:
 
 
 def no_content(peer: socket.socket) -> None:
-    # A whole answer in HTTP, so the end of the connection must be announced: the next call would race with it.
+    # A whole answer in HTTP: unless the end is announced, the next call races with it.
     peer.sendall(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
 
 
