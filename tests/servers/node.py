@@ -154,10 +154,9 @@ class ScriptedNode:
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._end.wait()
-        server.close()
-        # A connection that was accepted just now reaches `accept` first.
-        await asyncio.sleep(0.01)
+        # Whoever has connected comes in first: asyncio loses a socket accepted while its server closes.
         await rounds(10)
+        server.close()
         for task in tuple(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
