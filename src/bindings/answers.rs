@@ -54,7 +54,7 @@ pub fn status<'py>(py: Python<'py>, label: &str, of: &Status) -> PyResult<Bound<
     endpoint.set_item("endpoint", &of.endpoint)?;
     endpoint.set_item("healthy", of.is_healthy())?;
     endpoint.set_item("latency", latency)?;
-    endpoint.set_item("error", of.failure.as_ref().map(super::super::engine::error::Error::message))?;
+    endpoint.set_item("error", of.failure.as_ref().map(Error::message))?;
     let dict = PyDict::new(py);
     dict.set_item("label", label)?;
     dict.set_item("family", of.identity.family.name())?;

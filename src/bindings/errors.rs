@@ -5,7 +5,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyModule, PyString};
 
 use super::json_in;
-use crate::engine::error::{Error, Facts, Kind};
+use crate::engine::error::{Error, Facts, Kind, Phase};
 
 /// The keyword arguments that an exception takes besides `error_code` and `details`.
 enum Takes {
@@ -100,7 +100,7 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
 }
 
 fn timeout(keywords: &Bound<'_, PyDict>, facts: &Facts) -> PyResult<()> {
-    keywords.set_item("phase", facts.phase.map(super::super::engine::error::Phase::name))?;
+    keywords.set_item("phase", facts.phase.map(Phase::name))?;
     keywords.set_item("elapsed", facts.elapsed.map(|elapsed| elapsed.as_secs_f64()))
 }
 

@@ -72,20 +72,17 @@ impl KeyedRateLimiter {
 
 /// What tells clients apart. The kind is part of it: 1, "1" and b"1" are three clients.
 fn client_key(client: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
-    let (kind, bytes) = if let Ok(text) = client.cast::<PyString>() {
-        (b's', text.to_str()?.as_bytes().to_vec())
+    let key = |kind: u8, bytes: &[u8]| [&[kind], bytes].concat();
+    if let Ok(text) = client.cast::<PyString>() {
+        Ok(key(b's', text.to_str()?.as_bytes()))
     } else if let Ok(bytes) = client.cast::<PyBytes>() {
-        (b'b', bytes.as_bytes().to_vec())
+        Ok(key(b'b', bytes.as_bytes()))
     } else if client.is_instance_of::<PyInt>() {
-        (b'i', client.str()?.to_str()?.as_bytes().to_vec())
+        Ok(key(b'i', client.str()?.to_str()?.as_bytes()))
     } else {
         let kind = client.get_type().name()?;
-        return Err(PyTypeError::new_err(format!("client_id must be a str, bytes or int, not {kind}")));
-    };
-    let mut key = Vec::with_capacity(bytes.len() + 1);
-    key.push(kind);
-    key.extend_from_slice(&bytes);
-    Ok(key)
+        Err(PyTypeError::new_err(format!("client_id must be a str, bytes or int, not {kind}")))
+    }
 }
 
 /// A request that was let through. Always true.

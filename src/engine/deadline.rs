@@ -69,12 +69,6 @@ impl Call {
         self.started.elapsed()
     }
 
-    /// When it began.
-    #[must_use]
-    pub const fn started(&self) -> Instant {
-        self.started
-    }
-
     /// The time that is left; `None` is for ever.
     #[must_use]
     pub fn remaining(&self) -> Option<Duration> {

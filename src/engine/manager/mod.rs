@@ -235,12 +235,6 @@ impl Manager {
         Ok(super::metrics::pool_snapshot(counters, self.0.max_connections as u64))
     }
 
-    /// How its pools behave.
-    #[must_use]
-    pub fn settings(&self) -> &Settings {
-        &self.0.settings
-    }
-
     /// Where its records go.
     #[must_use]
     pub fn log(&self) -> &Log {

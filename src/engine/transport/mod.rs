@@ -94,7 +94,7 @@ pub struct Route {
 pub struct Dialer {
     route: Route,
     /// Made at the first dial: the system's trust store takes milliseconds to load.
-    tls: OnceCell<ClientConfig>,
+    tls: OnceCell<Arc<ClientConfig>>,
 }
 
 impl Dialer {
@@ -138,7 +138,8 @@ impl Dialer {
         closed: impl FnOnce() + Send + 'static,
     ) -> Result<Arc<dyn Transport>> {
         if self.route.is_proxied() {
-            return Ok(Arc::new(proxy::ProxyTransport::new(&self.route, self.tls().await?.clone(), held)?));
+            let config = ClientConfig::clone(self.tls().await?);
+            return Ok(Arc::new(proxy::ProxyTransport::new(&self.route, config, held)?));
         }
         match self.route.target.scheme() {
             Scheme::Http => {
@@ -154,10 +155,11 @@ impl Dialer {
         }
     }
 
-    async fn tls(&self) -> Result<&ClientConfig> {
+    async fn tls(&self) -> Result<&Arc<ClientConfig>> {
         let make = || async {
             let options = self.route.tls.clone();
-            let made = tokio::task::spawn_blocking(move || tls::config(&options)).await;
+            let configure = if self.route.is_proxied() { tls::config } else { tls::direct_config };
+            let made = tokio::task::spawn_blocking(move || configure(&options).map(Arc::new)).await;
             made.unwrap_or_else(|_| Err(Error::new(Kind::Tls, "the TLS configuration could not be made")))
         };
         self.tls.get_or_try_init(make).await

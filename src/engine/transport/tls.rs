@@ -78,20 +78,23 @@ fn identify(
     }
 }
 
-/// Shake hands with the server of `target`, which may choose HTTP/2.
+/// A configuration for connections of our own, which may be HTTP/2.
+pub(super) fn direct_config(options: &TlsOptions) -> Result<ClientConfig> {
+    let mut config = config(options)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Shake hands with the server of `target`.
 pub(super) async fn handshake(
-    config: &ClientConfig,
+    config: &Arc<ClientConfig>,
     target: &Target,
     socket: Socket,
 ) -> Result<TlsStream<Socket>> {
     let name = ServerName::try_from(target.host().to_owned())
         .map_err(|_| Error::argument("endpoint", "the host is not a name that a certificate could be for"))?;
-    let mut config = config.clone();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    TlsConnector::from(Arc::new(config)).connect(name, socket).await.map_err(|error| {
-        let is_tls = error.get_ref().is_some_and(
-            <dyn std::error::Error + std::marker::Send + std::marker::Sync + 'static>::is::<rustls::Error>,
-        );
+    TlsConnector::from(Arc::clone(config)).connect(name, socket).await.map_err(|error| {
+        let is_tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).is_some();
         let kind = if is_tls { Kind::Tls } else { Kind::ChainConnection };
         Error::new(kind, format!("TLS handshake with {target} failed: {error}"))
     })
