@@ -24,6 +24,10 @@ mod process;
 mod runtime;
 mod security;
 
+/// Jobs are allocated on Python's threads and freed on ours, which glibc's allocator serializes.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[pyo3::pymodule]
 mod _native {
     #[pymodule_export]

@@ -4,6 +4,7 @@
 //! the one timer at the top can say what it was spent on.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
@@ -88,11 +89,13 @@ impl Call {
 
     /// Do `work`, or fail as `expired` says when the deadline passes first. What is ready at once always counts.
     ///
+    /// The work stays where it is: an `async fn` that took it by value would have room for it twice.
+    ///
     /// # Errors
     /// What `work` fails with, or what `expired` makes of the passed deadline.
     pub async fn bound<T>(
         &self,
-        work: impl Future<Output = Result<T>>,
+        work: Pin<&mut impl Future<Output = Result<T>>>,
         expired: impl FnOnce(&Self) -> Error,
     ) -> Result<T> {
         let Some(deadline) = self.deadline else { return work.await };
@@ -124,6 +127,8 @@ impl Call {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -131,10 +136,10 @@ mod tests {
         let call = Call::new(Some(Duration::from_secs(2)));
         let result: Result<()> = call
             .bound(
-                async {
+                pin!(async {
                     call.enter(Phase::Receive);
                     std::future::pending().await
-                },
+                }),
                 |call| call.timed_out("x"),
             )
             .await;
@@ -147,7 +152,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn with_no_time_at_all_what_is_ready_still_counts() {
         let call = Call::new(Some(Duration::ZERO));
-        assert_eq!(call.bound(async { Ok(1) }, |call| call.timed_out("x")).await.unwrap(), 1);
+        assert_eq!(call.bound(pin!(async { Ok(1) }), |call| call.timed_out("x")).await.unwrap(), 1);
     }
 
     #[tokio::test(start_paused = true)]

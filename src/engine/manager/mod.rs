@@ -3,6 +3,7 @@
 mod attempt;
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -121,7 +122,7 @@ impl Manager {
             self.attempt(&mut state, &label, config)?
         };
         let call = Call::new(timeout.or(self.0.settings.request_timeout));
-        let chain = call.bound(attempt.wait(), |call| attempt.timed_out(call)).await?;
+        let chain = call.bound(pin!(attempt.wait()), |call| attempt.timed_out(call)).await?;
         if let (Some(seen), Some(found)) = (self.lock().seen.get(&label), chain.identity().network.as_ref()) {
             check_network(&label, seen, Some(found), "was seen under this label before")?;
         }

@@ -1,5 +1,6 @@
 //! A connection in a caller's hands: its calls, and giving it back.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -118,7 +119,7 @@ impl Connection {
                 result = self.send(&call, &exchange) => result,
             }
         };
-        let result = call.bound(work, |call| pool.timed_out(call)).await;
+        let result = call.bound(pin!(work), |call| pool.timed_out(call)).await;
         pool.finished(exchange.method(), call.elapsed(), result).map_err(|error| pool.mark(error))
     }
 

@@ -1,6 +1,7 @@
 //! The pool: leases for callers, calls for everybody else.
 
 use std::fmt::Write;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -96,7 +97,7 @@ impl Pool {
     /// `PoolTimeout`, `TooManyWaiters`, `PoolClosed`, or what dialling failed with.
     pub async fn lease(&self, timeout: Timeout) -> Result<Lease> {
         let call = Call::new(timeout.or(self.settings().acquire_timeout));
-        let result = call.bound(self.lease_within(&call), |call| self.timed_out(call)).await;
+        let result = call.bound(pin!(self.lease_within(&call)), |call| self.timed_out(call)).await;
         self.counted(result)
     }
 

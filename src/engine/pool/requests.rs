@@ -1,6 +1,6 @@
 //! Requests on a pool: each on a connection of its own, or on a shared one that carries many.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ impl Pool {
     ) -> Result<Bytes> {
         self.scopes().count(Event::Request);
         let began = Instant::now();
-        let result = call.bound(self.carry(request, timeout, call), |call| self.timed_out(call)).await;
+        let result = call.bound(pin!(self.carry(request, timeout, call)), |call| self.timed_out(call)).await;
         self.finished(request.method(), began.elapsed(), result)
     }
 
@@ -66,7 +66,7 @@ impl Pool {
         let mut resends = 0;
         loop {
             let grant = self.within_limit(exchange.calls(), call).await?;
-            let carrier = self.within_acquire_timeout(timeout, call, self.carrier(call)).await?;
+            let carrier = self.within_acquire_timeout(timeout, call, pin!(self.carrier(call))).await?;
             let transport = match &carrier {
                 Carrier::Alone(lease) => lease.transport()?,
                 Carrier::Shared(stream) => Arc::clone(stream.transport()),
@@ -171,7 +171,7 @@ impl Pool {
         &self,
         timeout: Timeout,
         call: &Call,
-        acquire: impl Future<Output = Result<T>>,
+        mut acquire: Pin<&mut impl Future<Output = Result<T>>>,
     ) -> Result<T> {
         let limit = match timeout {
             Timeout::Of(_) => None,
@@ -180,8 +180,7 @@ impl Pool {
         match limit.filter(|limit| call.remaining().is_none_or(|rest| *limit < rest)) {
             None => acquire.await,
             Some(limit) => {
-                let mut acquire = pin!(acquire);
-                if let Ok(result) = tokio::time::timeout(limit, &mut acquire).await {
+                if let Ok(result) = tokio::time::timeout(limit, acquire.as_mut()).await {
                     return result;
                 }
                 call.expire();
