@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::error::{Error, Kind, Phase, Result};
+use super::error::{Error, Kind, Phase};
 
 /// How long a call may take.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -87,21 +87,13 @@ impl Call {
         self.expired.load(Ordering::Relaxed) || self.remaining() == Some(Duration::ZERO)
     }
 
-    /// Do `work`, or fail as `expired` says when the deadline passes first. What is ready at once always counts.
+    /// What `work` comes to, `None` when the deadline passes first. What is ready at once always counts.
     ///
     /// The work stays where it is: an `async fn` that took it by value would have room for it twice.
-    ///
-    /// # Errors
-    /// What `work` fails with, or what `expired` makes of the passed deadline.
-    pub async fn bound<T>(
-        &self,
-        work: Pin<&mut impl Future<Output = Result<T>>>,
-        expired: impl FnOnce(&Self) -> Error,
-    ) -> Result<T> {
-        let Some(deadline) = self.deadline else { return work.await };
-        match timeout_at(deadline, work).await {
-            Ok(result) => result,
-            Err(_) => Err(expired(self)),
+    pub async fn bound<T>(&self, work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+        match self.deadline {
+            None => Some(work.await),
+            Some(deadline) => timeout_at(deadline, work).await.ok(),
         }
     }
 
@@ -134,16 +126,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_error_names_the_stage_that_took_the_time() {
         let call = Call::new(Some(Duration::from_secs(2)));
-        let result: Result<()> = call
-            .bound(
-                pin!(async {
-                    call.enter(Phase::Receive);
-                    std::future::pending().await
-                }),
-                |call| call.timed_out("x"),
-            )
-            .await;
-        let error = result.unwrap_err();
+        let work = pin!(async {
+            call.enter(Phase::Receive);
+            std::future::pending::<()>().await;
+        });
+        assert_eq!(call.bound(work).await, None);
+        let error = call.timed_out("x");
         assert_eq!(error.kind(), Kind::RequestTimeout);
         assert_eq!(error.facts().phase, Some(Phase::Receive));
         assert_eq!(error.message(), "x: timed out after 2.00 s while waiting for the answer");
@@ -152,7 +140,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn with_no_time_at_all_what_is_ready_still_counts() {
         let call = Call::new(Some(Duration::ZERO));
-        assert_eq!(call.bound(pin!(async { Ok(1) }), |call| call.timed_out("x")).await.unwrap(), 1);
+        assert_eq!(call.bound(pin!(async { 1 })).await, Some(1));
     }
 
     #[tokio::test(start_paused = true)]

@@ -122,7 +122,8 @@ impl Manager {
             self.attempt(&mut state, &label, config)?
         };
         let call = Call::new(timeout.or(self.0.settings.request_timeout));
-        let chain = call.bound(pin!(attempt.wait()), |call| attempt.timed_out(call)).await?;
+        let chain = call.bound(pin!(attempt.wait())).await;
+        let chain = chain.unwrap_or_else(|| Err(attempt.timed_out(&call)))?;
         if let (Some(seen), Some(found)) = (self.lock().seen.get(&label), chain.identity().network.as_ref()) {
             check_network(&label, seen, Some(found), "was seen under this label before")?;
         }

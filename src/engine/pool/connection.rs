@@ -112,14 +112,14 @@ impl Connection {
         let _in_flight = InFlight::new(&self.0);
         let mut closing = self.0.closed.subscribe();
         pool.scopes().count(Event::Request);
-        let work = async {
+        let work = pin!(async {
             tokio::select! {
                 biased;
                 _ = closing.wait_for(|closed| *closed) => Err(closed()),
                 result = self.send(&call, &exchange) => result,
             }
-        };
-        let result = call.bound(pin!(work), |call| pool.timed_out(call)).await;
+        });
+        let result = call.bound(work).await.unwrap_or_else(|| Err(pool.timed_out(&call)));
         pool.finished(exchange.method(), call.elapsed(), result).map_err(|error| pool.mark(error))
     }
 

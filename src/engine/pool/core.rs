@@ -97,7 +97,8 @@ impl Pool {
     /// `PoolTimeout`, `TooManyWaiters`, `PoolClosed`, or what dialling failed with.
     pub async fn lease(&self, timeout: Timeout) -> Result<Lease> {
         let call = Call::new(timeout.or(self.settings().acquire_timeout));
-        let result = call.bound(pin!(self.lease_within(&call)), |call| self.timed_out(call)).await;
+        let result = call.bound(pin!(self.lease_within(&call))).await;
+        let result = result.unwrap_or_else(|| Err(self.timed_out(&call)));
         self.counted(result)
     }
 

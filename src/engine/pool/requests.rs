@@ -48,7 +48,8 @@ impl Pool {
     ) -> Result<Bytes> {
         self.scopes().count(Event::Request);
         let began = Instant::now();
-        let result = call.bound(pin!(self.carry(request, timeout, call)), |call| self.timed_out(call)).await;
+        let result = call.bound(pin!(self.carry(request, timeout, call))).await;
+        let result = result.unwrap_or_else(|| Err(self.timed_out(call)));
         self.finished(request.method(), began.elapsed(), result)
     }
 

@@ -65,6 +65,11 @@ pub(super) fn too_large(max_bytes: usize) -> Error {
     Error::new(Kind::Protocol, format!("the answer is larger than max_response_bytes ({max_bytes})"))
 }
 
+/// An exchange that broke off, for whatever reason.
+pub(super) fn broken_off() -> Error {
+    Error::new(Kind::ConnectionClosed, "the connection broke before the answer was complete")
+}
+
 /// An exchange that broke off after it had begun.
 pub(super) fn broken(error: &hyper::Error) -> Error {
     if error.is_parse() {
@@ -72,6 +77,6 @@ pub(super) fn broken(error: &hyper::Error) -> Error {
     } else if error.is_body_write_aborted() || error.is_incomplete_message() || error.is_closed() {
         Error::new(Kind::ConnectionClosed, "the node closed the connection before its answer was complete")
     } else {
-        Error::new(Kind::ConnectionClosed, "the connection broke before the answer was complete")
+        broken_off()
     }
 }

@@ -1,0 +1,77 @@
+//! Whether a connection can be used, and the news of its end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use tokio::sync::Notify;
+
+use crate::engine::transport::State;
+
+#[derive(Default)]
+pub(super) struct Life {
+    state: AtomicU8,
+    ended: Notify,
+}
+
+const OPEN: u8 = 0;
+const DIRTY: u8 = 1;
+/// The connection is of no use any more, but its socket may still be open.
+const ENDING: u8 = 2;
+/// The socket is closed.
+const ENDED: u8 = 4;
+
+impl Life {
+    pub(super) fn is_open(&self) -> bool {
+        self.state.load(Ordering::Acquire) == OPEN
+    }
+
+    pub(super) fn state(&self) -> State {
+        match self.state.load(Ordering::Acquire) {
+            OPEN => State::Open,
+            state if state & DIRTY != 0 => State::Dirty,
+            _ => State::Closed,
+        }
+    }
+
+    /// An exchange was given up in its middle.
+    pub(super) fn soil(&self) {
+        self.state.fetch_or(DIRTY, Ordering::AcqRel);
+    }
+
+    pub(super) fn end(&self) {
+        self.state.fetch_or(ENDING, Ordering::AcqRel);
+    }
+
+    /// Wait until the socket is closed.
+    pub(super) async fn closed(&self) {
+        let ended = self.ended.notified();
+        tokio::pin!(ended);
+        // Registered before the look, so that an end in between is not missed.
+        ended.as_mut().enable();
+        if self.state.load(Ordering::Acquire) & ENDED == 0 {
+            ended.await;
+        }
+    }
+}
+
+/// Runs when the connection ends, also when it is cut: first the socket is gone, then this is dropped.
+pub(super) struct Ending<F: FnOnce()> {
+    life: Arc<Life>,
+    closed: Option<F>,
+}
+
+impl<F: FnOnce()> Ending<F> {
+    pub(super) fn new(life: &Arc<Life>, closed: F) -> Self {
+        Self { life: Arc::clone(life), closed: Some(closed) }
+    }
+}
+
+impl<F: FnOnce()> Drop for Ending<F> {
+    fn drop(&mut self) {
+        self.life.state.fetch_or(ENDED, Ordering::AcqRel);
+        self.life.ended.notify_waiters();
+        if let Some(closed) = self.closed.take() {
+            closed();
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! HTTP over a connection of our own: hyper's HTTP/1.1 or HTTP/2, one socket, no pool inside.
+
+mod life;
+mod shared;
+mod single;
+mod template;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::client::conn::TrySendError;
+use hyper_util::rt::TokioIo;
+use tokio_rustls::client::TlsStream;
+
+use super::body;
+use super::socket::Socket;
+use super::{Route, SendError, Transport};
+use crate::engine::error::{Error, Kind, Result};
+
+pub(super) use template::fixed_headers;
+
+type Request = ::http::Request<Full<Bytes>>;
+
+pub(super) async fn over_plain(
+    route: &Route,
+    socket: Socket,
+    closed: impl FnOnce() + Send + 'static,
+) -> Result<Arc<dyn Transport>> {
+    single::open(route, TokioIo::new(socket), closed).await
+}
+
+pub(super) async fn over_tls(
+    route: &Route,
+    stream: TlsStream<Socket>,
+    closed: impl FnOnce() + Send + 'static,
+) -> Result<Arc<dyn Transport>> {
+    if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+        shared::open(route, TokioIo::new(stream), closed).await
+    } else {
+        single::open(route, TokioIo::new(stream), closed).await
+    }
+}
+
+fn handshake_failed(route: &Route) -> Error {
+    Error::new(Kind::ChainConnection, format!("the HTTP handshake with {} failed", route.target))
+}
+
+/// An exchange that ended before its answer: sent or not, hyper knows.
+fn not_sent(mut error: TrySendError<Request>) -> SendError {
+    if error.take_message().is_some() {
+        return SendError::NotSent;
+    }
+    SendError::Failed(body::broken(&error.into_error()))
+}
