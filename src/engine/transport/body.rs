@@ -34,7 +34,9 @@ pub(super) async fn collect(
     }
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+    // An answer of known length is complete with its last byte: its end need not be waited for.
+    while !body.is_end_stream() {
+        let Some(frame) = body.frame().await else { break };
         let frame =
             frame.map_err(|_| SendError::Failed(Error::new(Kind::Protocol, "the answer is cut off")))?;
         let Ok(data) = frame.into_data() else { continue };
@@ -65,11 +67,6 @@ pub(super) fn too_large(max_bytes: usize) -> Error {
     Error::new(Kind::Protocol, format!("the answer is larger than max_response_bytes ({max_bytes})"))
 }
 
-/// An exchange that broke off, for whatever reason.
-pub(super) fn broken_off() -> Error {
-    Error::new(Kind::ConnectionClosed, "the connection broke before the answer was complete")
-}
-
 /// An exchange that broke off after it had begun.
 pub(super) fn broken(error: &hyper::Error) -> Error {
     if error.is_parse() {
@@ -77,6 +74,6 @@ pub(super) fn broken(error: &hyper::Error) -> Error {
     } else if error.is_body_write_aborted() || error.is_incomplete_message() || error.is_closed() {
         Error::new(Kind::ConnectionClosed, "the node closed the connection before its answer was complete")
     } else {
-        broken_off()
+        Error::new(Kind::ConnectionClosed, "the connection broke before the answer was complete")
     }
 }

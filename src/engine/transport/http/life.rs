@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 
 use crate::engine::transport::State;
 
@@ -21,10 +22,6 @@ const ENDING: u8 = 2;
 const ENDED: u8 = 4;
 
 impl Life {
-    pub(super) fn is_open(&self) -> bool {
-        self.state.load(Ordering::Acquire) == OPEN
-    }
-
     pub(super) fn state(&self) -> State {
         match self.state.load(Ordering::Acquire) {
             OPEN => State::Open,
@@ -63,6 +60,17 @@ pub(super) struct Ending<F: FnOnce()> {
 impl<F: FnOnce()> Ending<F> {
     pub(super) fn new(life: &Arc<Life>, closed: F) -> Self {
         Self { life: Arc::clone(life), closed: Some(closed) }
+    }
+}
+
+impl<F: FnOnce() + Send + 'static> Ending<F> {
+    /// Run what has the socket, in a task; this is the end of it.
+    pub(super) fn after(self, connection: impl Future<Output: Send> + Send + 'static) -> AbortHandle {
+        let driver = async move {
+            let _ending = self;
+            connection.await;
+        };
+        tokio::spawn(driver).abort_handle()
     }
 }
 

@@ -103,16 +103,11 @@ where
     F: FnOnce() + Send + 'static,
 {
     fn execute(&self, task: C) {
-        let Some(ending) = self.0.ending.lock().unwrap_or_else(PoisonError::into_inner).take() else {
-            tokio::spawn(async { drop(task.await) });
-            return;
-        };
-        let driver = tokio::spawn(async move {
-            let _ending = ending;
-            task.await;
-        });
-        // Set once: the ending is taken once.
-        drop(self.0.task.set(driver.abort_handle()));
+        match self.0.ending.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // Set once: the ending is taken once.
+            Some(ending) => drop(self.0.task.set(ending.after(task))),
+            None => drop(tokio::spawn(async { drop(task.await) })),
+        }
     }
 }
 
