@@ -152,9 +152,9 @@ impl Coroutine {
     }
 
     fn suspend(&self, py: Python<'_>, mut waiting: Waiting) -> PyResult<Py<PyAny>> {
-        let future = waiting.future(py)?;
+        let waiter = waiting.waiter(py)?;
         self.replace(State::Waiting(waiting))?;
-        Ok(future)
+        Ok(waiter)
     }
 
     /// The exception that ends the coroutine: its own, or the one that carries its value.

@@ -11,6 +11,8 @@ mod job;
 mod protocol;
 mod queue;
 mod signal;
+mod waiter;
+mod waiters;
 mod waiting;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
