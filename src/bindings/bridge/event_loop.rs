@@ -13,13 +13,15 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyCFunction, PyType, PyWeakrefMethods, PyWeakrefReference};
 
+use super::job::Job;
 use super::lock;
+use super::operation::Work;
 use super::queue::{Bell, Key, Queue};
 use super::signal::Signal;
 use super::waiter::{Run, Waiter};
 use super::waiters::Waiters;
 use crate::bindings::process::PerProcess;
-use crate::bindings::runtime::LoopWaker;
+use crate::bindings::runtime::{Io, LoopWaker};
 
 /// The bridges of this process by the address of their loop.
 static REGISTRY: PerProcess<HashMap<usize, Py<PyWeakrefReference>>> = PerProcess::new();
@@ -50,6 +52,18 @@ impl LoopBridge {
         let event_loop = bridge.get().event_loop.bind(py);
         // It fails when the loop was closed; then nobody waits for these results.
         let _ = event_loop.call_method1(intern!(py, "call_soon_threadsafe"), (&bridge,));
+    }
+
+    /// Ends every job of every loop, when the runtime has ended.
+    pub fn stop(py: Python<'_>) {
+        let all: Vec<_> =
+            REGISTRY.with(|bridges| bridges.values().map(|bridge| bridge.clone_ref(py)).collect());
+        for bridge in all {
+            let Some(bridge) = bridge.bind(py).upgrade() else { continue };
+            let Ok(bridge) = bridge.cast_into::<Self>() else { continue };
+            let jobs: Vec<_> = lock(&bridge.get().waiters).jobs().map(Arc::clone).collect();
+            jobs.iter().for_each(|job| job.stop());
+        }
     }
 
     fn find(py: Python<'_>, address: usize) -> Option<Bound<'_, Self>> {
@@ -92,22 +106,19 @@ impl LoopBridge {
         Ok(())
     }
 
-    /// Where the jobs of this loop go when they are done.
-    pub fn queue(&self) -> &Arc<Queue> {
-        &self.queue
-    }
-
     /// The loop.
     pub fn event_loop(&self) -> &Py<PyAny> {
         &self.event_loop
     }
 
-    /// A key for a job, and the waiter that is completed when the job is done.
-    pub fn wait(slf: &Bound<'_, Self>) -> PyResult<(Key, Py<Waiter>)> {
+    /// A job for work, and the waiter that is completed when it is done, by their key.
+    pub fn wait(slf: &Bound<'_, Self>, io: Arc<Io>, work: Work) -> PyResult<(Key, Py<Waiter>, Arc<Job>)> {
         let py = slf.py();
+        let queue = Arc::clone(&slf.get().queue);
         let waiter = Py::new(py, Waiter::new(slf.clone().unbind()))?;
-        let key = lock(&slf.get().waiters).insert(waiter.clone_ref(py));
-        Ok((key, waiter))
+        let (key, job) =
+            lock(&slf.get().waiters).insert(waiter.clone_ref(py), |key| Job::new(io, queue, key, work));
+        Ok((key, waiter, job))
     }
 
     /// Another waiter for a job whose waiter somebody else has ended.
@@ -154,7 +165,7 @@ impl LoopBridge {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.event_loop)?;
         if let Ok(waiters) = self.waiters.try_lock() {
-            for waiter in waiters.iter() {
+            for waiter in waiters.all() {
                 visit.call(waiter)?;
             }
         }

@@ -11,7 +11,9 @@ use crate::bindings::runtime::LoopWaker;
 /// A job of one event loop, by the number of its waiter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
-    pub place: u32,
+    /// Its place among the waiters.
+    pub place: usize,
+    /// How often that was taken before.
     pub uses: u32,
 }
 

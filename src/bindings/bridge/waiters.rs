@@ -2,9 +2,11 @@
 //! so that the number of a waiter who is gone means nobody.
 
 use std::mem;
+use std::sync::Arc;
 
 use pyo3::prelude::*;
 
+use super::job::Job;
 use super::queue::Key;
 use super::waiter::Waiter;
 
@@ -12,48 +14,62 @@ use super::waiter::Waiter;
 #[derive(Default)]
 pub struct Waiters {
     places: Vec<Place>,
-    free: Vec<u32>,
+    free: Vec<usize>,
 }
 
 struct Place {
     uses: u32,
-    waiter: Option<Py<Waiter>>,
+    taken: Option<Taken>,
+}
+
+struct Taken {
+    waiter: Py<Waiter>,
+    job: Arc<Job>,
 }
 
 impl Waiters {
-    /// Adds a waiter.
-    pub fn insert(&mut self, waiter: Py<Waiter>) -> Key {
-        if let Some(place) = self.free.pop() {
-            let taken = &mut self.places[place as usize];
-            taken.waiter = Some(waiter);
-            return Key { place, uses: taken.uses };
-        }
-        // Four thousand million calls in flight do not fit into memory.
-        let place = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
-        self.places.push(Place { uses: 0, waiter: Some(waiter) });
-        Key { place, uses: 0 }
+    /// Adds a waiter for the job that `make` makes for its key.
+    pub fn insert(&mut self, waiter: Py<Waiter>, make: impl FnOnce(Key) -> Arc<Job>) -> (Key, Arc<Job>) {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.places.push(Place { uses: 0, taken: None });
+            self.places.len() - 1
+        });
+        let key = Key { place, uses: self.places[place].uses };
+        let job = make(key);
+        self.places[place].taken = Some(Taken { waiter, job: Arc::clone(&job) });
+        (key, job)
     }
 
     /// Puts another waiter in the place of one who is still there, whom it gives back.
     pub fn replace(&mut self, key: Key, waiter: Py<Waiter>) -> Option<Py<Waiter>> {
-        self.find(key).map(|place| mem::replace(&mut place.waiter, Some(waiter)))?
+        let taken = self.find(key)?.taken.as_mut()?;
+        Some(mem::replace(&mut taken.waiter, waiter))
     }
 
     /// Takes a waiter away, if it is still there. Drop it after the lock: its drop may run Python code.
     pub fn remove(&mut self, key: Key) -> Option<Py<Waiter>> {
         let place = self.find(key)?;
-        let waiter = place.waiter.take();
+        let taken = place.taken.take()?;
         place.uses = place.uses.wrapping_add(1);
         self.free.push(key.place);
-        waiter
+        Some(taken.waiter)
     }
 
     /// All who are there.
-    pub fn iter(&self) -> impl Iterator<Item = &Py<Waiter>> {
-        self.places.iter().filter_map(|place| place.waiter.as_ref())
+    pub fn all(&self) -> impl Iterator<Item = &Py<Waiter>> {
+        self.taken().map(|taken| &taken.waiter)
+    }
+
+    /// What they wait for.
+    pub fn jobs(&self) -> impl Iterator<Item = &Arc<Job>> {
+        self.taken().map(|taken| &taken.job)
+    }
+
+    fn taken(&self) -> impl Iterator<Item = &Taken> {
+        self.places.iter().filter_map(|place| place.taken.as_ref())
     }
 
     fn find(&mut self, key: Key) -> Option<&mut Place> {
-        self.places.get_mut(key.place as usize).filter(|place| place.uses == key.uses)
+        self.places.get_mut(key.place).filter(|place| place.uses == key.uses)
     }
 }

@@ -7,14 +7,15 @@ use pyo3::prelude::*;
 use tokio::runtime::EnterGuard;
 
 use super::event_loop::LoopBridge;
-use super::job::{Job, Outcome, Work};
+use super::job::Job;
+use super::operation::{Outcome, Work};
 use super::queue::Key;
 use super::waiter::Waiter;
 use crate::bindings::runtime::Io;
 
 /// What a suspended coroutine holds. Dropping it cancels the job and leaves nothing behind.
 pub struct Waiting {
-    job: Job,
+    job: Arc<Job>,
     key: Key,
     waiter: Py<Waiter>,
 }
@@ -23,8 +24,8 @@ impl Waiting {
     /// Hands work to the runtime on behalf of the running loop. Without a running loop the work is dropped.
     pub fn start(py: Python<'_>, io: Arc<Io>, work: Work) -> PyResult<Self> {
         let bridge = LoopBridge::running(py)?;
-        let (key, waiter) = LoopBridge::wait(&bridge)?;
-        let job = Job::start(io, Arc::clone(bridge.get().queue()), key, work);
+        let (key, waiter, job) = LoopBridge::wait(&bridge, io, work)?;
+        job.start();
         Ok(Self { job, key, waiter })
     }
 
@@ -56,6 +57,7 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
+        self.job.cancel();
         self.waiter.get().bridge().get().forget(self.key);
     }
 }
