@@ -12,7 +12,7 @@ use tokio::runtime::{Builder, EnterGuard, Handle, Runtime};
 
 pub use service::{LoopWaker, on_tick};
 
-use super::bridge::Flusher;
+use super::bridge::{Flusher, Line, LoopBridge, Worker};
 use super::process::PerProcess;
 
 static RUNTIME: PerProcess<State> = PerProcess::new();
@@ -26,16 +26,16 @@ enum State {
 }
 
 /// The running I/O thread: where jobs go, and where their results come back from.
-#[derive(Debug)]
 pub struct Io {
     handle: Handle,
+    line: Arc<Line>,
     flusher: Arc<Flusher>,
 }
 
 impl Io {
-    /// The runtime, to spawn on.
-    pub fn handle(&self) -> &Handle {
-        &self.handle
+    /// Where jobs go that can go on.
+    pub fn line(&self) -> &Line {
+        &self.line
     }
 
     /// Who tells event loops that results are there.
@@ -94,7 +94,9 @@ fn start() -> PyResult<(Runtime, Arc<Io>)> {
         .enable_time()
         .on_thread_park(move || at_rest.flush())
         .build()?;
-    let io = Arc::new(Io { handle: runtime.handle().clone(), flusher });
+    let line = Arc::new(Line::default());
+    runtime.spawn(Worker::new(Arc::clone(&line)));
+    let io = Arc::new(Io { handle: runtime.handle().clone(), line, flusher });
     Ok((runtime, io))
 }
 
@@ -114,6 +116,7 @@ fn stop(py: Python<'_>) -> PyResult<()> {
     if let State::Running(runtime, _) = before {
         // A plain drop would wait for a name lookup that is under way.
         runtime.shutdown_background();
+        LoopBridge::stop(py);
     }
     service::stop(py)
 }

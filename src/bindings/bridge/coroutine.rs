@@ -2,19 +2,19 @@
 
 use std::ffi::CString;
 use std::mem;
-use std::sync::{Arc, Mutex};
-use std::task::{self, Context, Poll};
+use std::sync::Mutex;
+use std::task::{self, Context};
 
 use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
-use super::job::{self, Finish, Outcome, Work};
+use super::operation::{self, Outcome, Work};
 use super::protocol::{Scope, exception, stop_iteration};
 use super::waiting::Waiting;
 use super::{Release, lock};
 use crate::bindings::process::Owned;
-use crate::bindings::{errors, runtime};
+use crate::bindings::runtime;
 use crate::engine::error;
 
 /// How work begins when it is awaited.
@@ -43,7 +43,7 @@ struct Kept {
 }
 
 enum State {
-    New(Start, Box<dyn FnOnce() -> Work + Send>),
+    New(Start, Work),
     Ready(Py<PyAny>),
     Waiting(Waiting),
     /// Also while it is being advanced.
@@ -53,8 +53,9 @@ enum State {
 impl Coroutine {
     /// An operation called `name`, like `"ChainManager.request"`.
     ///
-    /// `make` is called when it is awaited, on the thread of the event loop; `finish` there when the caller resumes.
-    /// Both run in the context of the runtime, and so does every drop of the future and of a result that nobody takes.
+    /// The future that `make` makes is first polled when it is awaited; `finish` is called when the caller resumes, on the
+    /// thread of the event loop. Both run in the context of the runtime, and so does every drop of a future that was
+    /// polled and of a result that nobody takes.
     pub fn new<F, T>(
         name: &'static str,
         start: Start,
@@ -65,17 +66,7 @@ impl Coroutine {
         F: Future<Output = error::Result<T>> + Send + 'static,
         T: Send + 'static,
     {
-        let begin = move || -> Work {
-            let future = make();
-            Box::pin(async move {
-                let result = future.await;
-                Box::new(move |py: Python<'_>| match result {
-                    Ok(value) => finish(py, value),
-                    Err(error) => Err(errors::to_py(py, error)),
-                }) as Finish
-            })
-        };
-        Self::in_state(name, State::New(start, Box::new(begin)))
+        Self::in_state(name, State::New(start, operation::work(make(), finish)))
     }
 
     /// An operation whose value is known.
@@ -121,24 +112,23 @@ impl Coroutine {
     /// Goes on to the next future to wait for, or to the end, which is an exception.
     fn advance(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self.replace(State::Closed)? {
-            State::New(start, begin) => self.begin(py, start, begin),
+            State::New(start, work) => self.begin(py, start, work),
             State::Ready(value) => Err(stop_iteration(value.bind(py))),
             State::Waiting(waiting) => self.resume(py, waiting),
             State::Closed => Err(already_awaited()),
         }
     }
 
-    fn begin(&self, py: Python<'_>, start: Start, begin: impl FnOnce() -> Work) -> PyResult<Py<PyAny>> {
+    fn begin(&self, py: Python<'_>, start: Start, mut work: Work) -> PyResult<Py<PyAny>> {
         let io = runtime::io(py)?;
-        let _runtime = io.enter();
-        let mut work = begin();
         if start == Start::Poll {
-            let mut context = Context::from_waker(task::Waker::noop());
-            if let Poll::Ready(outcome) = job::poll(&mut work, &mut context) {
-                return Err(self.end(py, outcome));
+            let _runtime = io.enter();
+            match operation::poll(work, &mut Context::from_waker(task::Waker::noop())) {
+                Ok(outcome) => return Err(self.end(py, outcome)),
+                Err(unfinished) => work = unfinished,
             }
         }
-        self.suspend(py, Waiting::start(py, Arc::clone(&io), work)?)
+        self.suspend(py, Waiting::start(py, io, work)?)
     }
 
     fn resume(&self, py: Python<'_>, waiting: Waiting) -> PyResult<Py<PyAny>> {
@@ -152,9 +142,9 @@ impl Coroutine {
     }
 
     fn suspend(&self, py: Python<'_>, mut waiting: Waiting) -> PyResult<Py<PyAny>> {
-        let future = waiting.future(py)?;
+        let waiter = waiting.waiter(py)?;
         self.replace(State::Waiting(waiting))?;
-        Ok(future)
+        Ok(waiter)
     }
 
     /// The exception that ends the coroutine: its own, or the one that carries its value.

@@ -1,4 +1,4 @@
-//! What an event loop has of the bridge: the futures that wait in it, and the callback that completes them.
+//! What an event loop has of the bridge: who waits in it, and the callback that resumes them.
 //!
 //! The loop owns its bridge, through the callback that watches the descriptor, and so do the coroutines that wait.
 //! The bridge holds the loop; so an address in the registry is a living loop as long as its bridge lives.
@@ -13,11 +13,15 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyCFunction, PyType, PyWeakrefMethods, PyWeakrefReference};
 
+use super::job::Job;
 use super::lock;
+use super::operation::Work;
 use super::queue::{Bell, Key, Queue};
 use super::signal::Signal;
+use super::waiter::{Run, Waiter};
+use super::waiters::Waiters;
 use crate::bindings::process::PerProcess;
-use crate::bindings::runtime::LoopWaker;
+use crate::bindings::runtime::{Io, LoopWaker};
 
 /// The bridges of this process by the address of their loop.
 static REGISTRY: PerProcess<HashMap<usize, Py<PyWeakrefReference>>> = PerProcess::new();
@@ -26,15 +30,8 @@ static REGISTRY: PerProcess<HashMap<usize, Py<PyWeakrefReference>>> = PerProcess
 #[pyclass(frozen, weakref, module = "genesis_replicator")]
 pub struct LoopBridge {
     event_loop: Py<PyAny>,
-    create_future: Py<PyAny>,
     queue: Arc<Queue>,
     waiters: Mutex<Waiters>,
-}
-
-#[derive(Default)]
-struct Waiters {
-    last: Key,
-    futures: HashMap<Key, Py<PyAny>>,
 }
 
 impl LoopBridge {
@@ -55,6 +52,18 @@ impl LoopBridge {
         let event_loop = bridge.get().event_loop.bind(py);
         // It fails when the loop was closed; then nobody waits for these results.
         let _ = event_loop.call_method1(intern!(py, "call_soon_threadsafe"), (&bridge,));
+    }
+
+    /// Ends every job of every loop, when the runtime has ended.
+    pub fn stop(py: Python<'_>) {
+        let all: Vec<_> =
+            REGISTRY.with(|bridges| bridges.values().map(|bridge| bridge.clone_ref(py)).collect());
+        for bridge in all {
+            let Some(bridge) = bridge.bind(py).upgrade() else { continue };
+            let Ok(bridge) = bridge.cast_into::<Self>() else { continue };
+            let jobs: Vec<_> = lock(&bridge.get().waiters).jobs().map(Arc::clone).collect();
+            jobs.iter().for_each(|job| job.stop());
+        }
     }
 
     fn find(py: Python<'_>, address: usize) -> Option<Bound<'_, Self>> {
@@ -79,12 +88,11 @@ impl LoopBridge {
     }
 
     fn make<'py>(event_loop: &Bound<'py, PyAny>, bell: Bell) -> PyResult<Bound<'py, Self>> {
-        let create_future = event_loop.getattr("create_future")?.unbind();
         let thread = event_loop.py().import("threading")?.call_method0("current_thread")?;
         let queue = Arc::new(Queue::new(bell, thread.getattr("daemon")?.is_truthy()?));
         let waiters = Mutex::default();
         let event_loop = event_loop.clone();
-        Bound::new(event_loop.py(), Self { event_loop: event_loop.unbind(), create_future, queue, waiters })
+        Bound::new(event_loop.py(), Self { event_loop: event_loop.unbind(), queue, waiters })
     }
 
     fn register(bridge: &Bound<'_, Self>, address: usize) -> PyResult<()> {
@@ -98,65 +106,75 @@ impl LoopBridge {
         Ok(())
     }
 
-    /// Where the jobs of this loop go when they are done.
-    pub fn queue(&self) -> &Arc<Queue> {
-        &self.queue
+    /// The loop.
+    pub fn event_loop(&self) -> &Py<PyAny> {
+        &self.event_loop
     }
 
-    /// A key for a job, and the future that is completed when the job is done.
-    pub fn wait(&self, py: Python<'_>) -> PyResult<(Key, Py<PyAny>)> {
-        let future = self.create_future.call0(py)?;
-        let mut waiters = lock(&self.waiters);
-        waiters.last += 1;
-        let key = waiters.last;
-        waiters.futures.insert(key, future.clone_ref(py));
-        Ok((key, future))
+    /// A job for work, and the waiter that is completed when it is done, by their key.
+    pub fn wait(slf: &Bound<'_, Self>, io: Arc<Io>, work: Work) -> PyResult<(Key, Py<Waiter>, Arc<Job>)> {
+        let py = slf.py();
+        let queue = Arc::clone(&slf.get().queue);
+        let waiter = Py::new(py, Waiter::new(slf.clone().unbind()))?;
+        let (key, job) =
+            lock(&slf.get().waiters).insert(waiter.clone_ref(py), |key| Job::new(io, queue, key, work));
+        Ok((key, waiter, job))
     }
 
-    /// Another future for a job whose future somebody else has completed.
-    pub fn wait_again(&self, py: Python<'_>, key: Key) -> PyResult<Py<PyAny>> {
-        let future = self.create_future.call0(py)?;
-        let before = lock(&self.waiters).futures.insert(key, future.clone_ref(py));
+    /// Another waiter for a job whose waiter somebody else has ended.
+    pub fn wait_again(slf: &Bound<'_, Self>, key: Key) -> PyResult<Py<Waiter>> {
+        let py = slf.py();
+        let waiter = Py::new(py, Waiter::new(slf.clone().unbind()))?;
+        let before = lock(&slf.get().waiters).replace(key, waiter.clone_ref(py));
         drop(before);
-        Ok(future)
+        Ok(waiter)
     }
 
     /// Nobody waits for this job any more.
     pub fn forget(&self, key: Key) {
-        let future = lock(&self.waiters).futures.remove(&key);
-        drop(future);
+        let waiter = lock(&self.waiters).remove(key);
+        drop(waiter);
+    }
+
+    /// How the loop wants callbacks to be run: in debug mode it looks at each.
+    fn run(&self, py: Python<'_>) -> PyResult<Run> {
+        let debug = self.event_loop.call_method0(py, intern!(py, "get_debug"))?.is_truthy(py)?;
+        Ok(if debug { Run::Soon } else { Run::Now })
     }
 }
 
 #[pymethods]
 impl LoopBridge {
-    /// Completes the futures whose jobs are done.
-    fn __call__(&self, py: Python<'_>) {
-        for key in self.queue.take() {
-            let future = lock(&self.waiters).futures.remove(&key);
-            if let Some(future) = future
-                && let Err(error) = complete(future.bind(py))
+    /// Resumes whoever waits for a job that is done. The loop calls this while no task is running.
+    fn __call__(&self, py: Python<'_>) -> PyResult<()> {
+        let run = self.run(py)?;
+        let mut keys = self.queue.take().into_iter();
+        for key in keys.by_ref() {
+            let waiter = lock(&self.waiters).remove(key);
+            if let Some(waiter) = waiter
+                && let Err(error) = Waiter::complete(waiter.bind(py), run)
             {
-                // The others must still hear of their results.
-                error.write_unraisable(py, Some(future.bind(py)));
+                // It ends the loop. The others hear of their results if the loop goes on.
+                self.queue.put_back(keys);
+                return Err(error);
             }
         }
+        Ok(())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.event_loop)?;
-        visit.call(&self.create_future)?;
         if let Ok(waiters) = self.waiters.try_lock() {
-            for future in waiters.futures.values() {
-                visit.call(future)?;
+            for waiter in waiters.all() {
+                visit.call(waiter)?;
             }
         }
         Ok(())
     }
 
     fn __clear__(&self) {
-        let futures = std::mem::take(&mut lock(&self.waiters).futures);
-        drop(futures);
+        let waiters = std::mem::take(&mut *lock(&self.waiters));
+        drop(waiters);
     }
 }
 
@@ -172,13 +190,4 @@ fn watch(event_loop: &Bound<'_, PyAny>, descriptor: i32, bridge: &Bound<'_, Loop
 
 fn cannot_watch(py: Python<'_>, error: &PyErr) -> bool {
     error.is_instance_of::<PyNotImplementedError>(py) || error.is_instance_of::<PyAttributeError>(py)
-}
-
-/// Wakes whoever waits for the future.
-fn complete(future: &Bound<'_, PyAny>) -> PyResult<()> {
-    let py = future.py();
-    if !future.call_method0(intern!(py, "done"))?.is_truthy()? {
-        future.call_method1(intern!(py, "set_result"), (py.None(),))?;
-    }
-    Ok(())
 }

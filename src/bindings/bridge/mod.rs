@@ -8,15 +8,20 @@
 mod coroutine;
 mod event_loop;
 mod job;
+mod line;
+mod operation;
 mod protocol;
 mod queue;
 mod signal;
+mod waiter;
+mod waiters;
 mod waiting;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use coroutine::{Coroutine, Start};
 pub use event_loop::LoopBridge;
+pub use line::{Line, Worker};
 pub use protocol::Release;
 pub use queue::Flusher;
 

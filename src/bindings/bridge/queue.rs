@@ -8,8 +8,14 @@ use super::lock;
 use super::signal::Signal;
 use crate::bindings::runtime::LoopWaker;
 
-/// A job of one event loop. A key is never used again.
-pub type Key = u64;
+/// A job of one event loop, by the number of its waiter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// Its place among the waiters.
+    pub place: usize,
+    /// How often that was taken before.
+    pub uses: u32,
+}
 
 /// A busy runtime, which never rests, lets this many results wait,
 const MANY: usize = 32;
@@ -62,6 +68,12 @@ impl Queue {
         let mut finished = lock(&self.finished);
         finished.rung = false;
         std::mem::take(&mut finished.keys)
+    }
+
+    /// Puts back what was taken, in front, and has the loop come again.
+    pub fn put_back(&self, keys: impl Iterator<Item = Key>) {
+        lock(&self.finished).keys.splice(..0, keys);
+        self.ring();
     }
 
     /// Adds a job; whether it is the first since the loop last came.
