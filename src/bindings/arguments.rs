@@ -192,13 +192,21 @@ pub fn request(py: Python<'_>, method: &str, params: Option<&Bound<'_, PyAny>>) 
 
 /// Several calls: pairs of a method and its parameters.
 pub fn requests(py: Python<'_>, calls: &Bound<'_, PyAny>) -> PyResult<Vec<Request>> {
-    let wrong = || bad(py, "calls", "must be pairs of a method and its parameters");
-    let mut requests = Vec::new();
-    for call in calls.try_iter().map_err(|_| wrong())? {
-        let (method, params): (String, Bound<'_, PyAny>) = call?.extract().map_err(|_| wrong())?;
-        requests.push(request(py, &method, Some(&params))?);
-    }
-    Ok(requests)
+    let calls = calls.try_iter().map_err(|_| no_pairs(py))?;
+    calls.map(|call| pair(&call?)).collect()
+}
+
+/// One of several calls: a pair of a method and its parameters.
+pub fn pair(call: &Bound<'_, PyAny>) -> PyResult<Request> {
+    let py = call.py();
+    let (method, params): (Bound<'_, PyString>, Bound<'_, PyAny>) =
+        call.extract().map_err(|_| no_pairs(py))?;
+    request(py, method.to_str().map_err(|_| no_pairs(py))?, Some(&params))
+}
+
+/// The exception for calls that are something else.
+pub fn no_pairs(py: Python<'_>) -> PyErr {
+    bad(py, "calls", "must be pairs of a method and its parameters")
 }
 
 /// The line of Python that is calling, as `file:line`.

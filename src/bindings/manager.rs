@@ -11,6 +11,7 @@ use super::errors::to_py;
 use super::logging;
 use super::metrics::MetricsCollector;
 use super::process::Owned;
+use super::stream::Stream;
 use crate::engine::config;
 use crate::engine::manager::Manager;
 use crate::engine::pool::Settings;
@@ -242,6 +243,38 @@ impl ChainManager {
     ) -> PyResult<Coroutine> {
         let options = ManyOptions { concurrency, timeout, return_exceptions };
         self.requesting_many(py, chain_id, calls, options)
+    }
+
+    /// Make calls as they are read from `calls`, and give their results as they come.
+    ///
+    /// No more than `concurrency` calls are begun whose results were not taken: then no more is read. `calls` may have
+    /// no end. What it raises is raised after the results of the calls before.
+    ///
+    /// Args:
+    ///     chain_id: The label.
+    ///     calls: Pairs of a method and its parameters, from an iterable or an async iterable.
+    ///     concurrency: How many may be begun at a time; by default 64, or `max_connections` if that is more.
+    ///     timeout: Seconds for each call; the manager's `request_timeout` by default.
+    ///     return_exceptions: Whether a failed call gives its exception as its result, instead of ending the others.
+    ///
+    /// Returns:
+    ///     An async iterator of pairs: the number of the call, from 0 in the order of `calls`, and its result. The
+    ///     calls under way end with `await aclose()`, or when the iterator is dropped.
+    ///
+    /// Raises:
+    ///     ConfigurationError: An argument is not usable.
+    #[pyo3(signature = (chain_id, calls, *, concurrency=None, timeout=None, return_exceptions=false))]
+    fn stream(
+        &self,
+        py: Python<'_>,
+        chain_id: String,
+        calls: &Bound<'_, PyAny>,
+        concurrency: Option<i64>,
+        timeout: Option<f64>,
+        return_exceptions: bool,
+    ) -> PyResult<Stream> {
+        let options = ManyOptions { concurrency, timeout, return_exceptions };
+        self.streaming(py, chain_id, calls, &options)
     }
 
     /// Ask the node whether it accepts the credentials.

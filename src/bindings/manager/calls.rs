@@ -8,15 +8,22 @@ use crate::bindings::arguments::{self, RouteOptions};
 use crate::bindings::bridge::{Coroutine, Start};
 use crate::bindings::errors::to_py;
 use crate::bindings::metrics::{MetricsCollector, to_dict};
+use crate::bindings::stream::{Plan, Stream};
 use crate::bindings::{answers, connection, logging};
 use crate::engine::chain::Many;
-use crate::engine::config;
+use crate::engine::{config, error};
 
 /// How many calls are made, and what becomes of one that fails.
 pub struct ManyOptions {
     pub concurrency: Option<i64>,
     pub timeout: Option<f64>,
     pub return_exceptions: bool,
+}
+
+impl ManyOptions {
+    fn in_flight(&self) -> error::Result<Option<usize>> {
+        self.concurrency.map(|most| config::count("concurrency", most, 1)).transpose()
+    }
 }
 
 impl ChainManager {
@@ -172,13 +179,29 @@ impl ChainManager {
         let return_exceptions = options.return_exceptions;
         let run = async move {
             let timeout = config::timeout(options.timeout)?;
-            let concurrency =
-                options.concurrency.map(|most| config::count("concurrency", most, 1)).transpose()?;
+            let concurrency = options.in_flight()?;
             let many = Many { requests, concurrency, timeout, fail_fast: !return_exceptions };
             manager.request_many(&chain_id, many).await
         };
         let list = move |py: Python<'_>, results| answers::list(py, results, return_exceptions);
         Ok(Coroutine::new(NAME, Start::Spawn, || run, list))
+    }
+
+    pub(super) fn streaming(
+        &self,
+        py: Python<'_>,
+        chain_id: String,
+        calls: &Bound<'_, PyAny>,
+        options: &ManyOptions,
+    ) -> PyResult<Stream> {
+        let plan = Plan {
+            manager: self.engine()?.clone(),
+            chain_id,
+            concurrency: options.in_flight().map_err(|error| to_py(py, error))?,
+            timeout: config::timeout(options.timeout).map_err(|error| to_py(py, error))?,
+            return_exceptions: options.return_exceptions,
+        };
+        Stream::new(plan, calls)
     }
 
     pub(super) fn verifying(&self, chain_id: String) -> PyResult<Coroutine> {
