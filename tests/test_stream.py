@@ -1,4 +1,4 @@
-"""`ChainManager.stream`: results as they come, calls read no further than there is room, nothing left over."""
+"""`ChainManager.stream`: results as they come, calls read no further than there is room, nothing left."""
 
 from __future__ import annotations
 

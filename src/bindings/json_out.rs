@@ -65,14 +65,26 @@ enum Items<'py> {
 }
 
 impl<'py> Open<'py> {
-    /// The container that `value` is, if it is one.
-    fn new(py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Option<Self>> {
+    /// The container that `value` is, if it is one of Python's own.
+    fn plain(value: &Bound<'py, PyAny>) -> Option<Self> {
+        let items = if let Ok(list) = value.cast_exact::<PyList>() {
+            Items::List(list.iter())
+        } else if let Ok(dict) = value.cast_exact::<PyDict>() {
+            Items::Dict(dict.iter().collect::<Vec<_>>().into_iter())
+        } else if let Ok(tuple) = value.cast_exact::<PyTuple>() {
+            Items::Tuple(tuple.iter())
+        } else {
+            return None;
+        };
+        Some(Self { items, count: 0, key: None })
+    }
+
+    /// The container that `value` is, if it is of a class that somebody has derived.
+    fn derived(py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Option<Self>> {
         let items = if let Ok(list) = value.cast::<PyList>() {
             Items::List(list.iter())
         } else if let Ok(tuple) = value.cast::<PyTuple>() {
             Items::Tuple(tuple.iter())
-        } else if let Ok(dict) = value.cast_exact::<PyDict>() {
-            Items::Dict(dict.iter().collect::<Vec<_>>().into_iter())
         } else if value.is_instance_of::<PyDict>() {
             let items = value.call_method0(intern!(py, "items"))?;
             let items: PyResult<Vec<_>> = items.try_iter()?.map(|item| item?.extract()).collect();
@@ -109,12 +121,19 @@ impl<'py> Open<'py> {
 impl<'py> Writer<'py> {
     /// Writes a value, or the beginning of a container.
     fn value(&mut self, value: &Bound<'py, PyAny>) -> Result<(), OutError> {
+        if let Some(container) = Open::plain(value) {
+            return self.begin(container);
+        }
         if scalar::write(&mut self.text, value)? {
             return Ok(());
         }
-        let Some(container) = Open::new(self.py, value)? else {
-            return Err(self.refuse(&format!("{} is not JSON", scalar::describe(value))));
-        };
+        match Open::derived(self.py, value)? {
+            Some(container) => self.begin(container),
+            None => Err(self.refuse(&format!("{} is not JSON", scalar::describe(value)))),
+        }
+    }
+
+    fn begin(&mut self, container: Open<'py>) -> Result<(), OutError> {
         if self.open.len() == MAX_DEPTH {
             let sentence = format!("params: nested deeper than {MAX_DEPTH} levels, or circular");
             return Err(OutError::Refused(sentence));

@@ -1,4 +1,4 @@
-//! `Stream`: calls that are read from the user's iterable as there is room for them, and their results as they come.
+//! `Stream`: calls that are read from the user's iterable as there is room, and their results as they come.
 
 mod feed;
 mod source;

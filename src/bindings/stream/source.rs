@@ -73,7 +73,7 @@ impl Source {
     pub fn close(self, py: Python<'_>) {
         let Self::Fed(task, _) = self else { return };
         let task = task.bind(py);
-        // Whoever drops a stream may be another thread. It fails when the loop was closed, and the task with it.
+        // Another thread may drop a stream. It fails when the loop was closed, and the task with it.
         let _ = task.call_method0(intern!(py, "get_loop")).and_then(|event_loop| {
             let cancel = task.getattr(intern!(py, "cancel"))?;
             event_loop.call_method1(intern!(py, "call_soon_threadsafe"), (cancel,))

@@ -1,7 +1,7 @@
 //! Calls that are handed in one by one, made so many at a time, and whose results are taken as they come.
 //!
-//! A task of the runtime drives them, so that they go on while nobody waits for one. It holds them under a lock:
-//! whoever ends the flow takes them out and drops them, and when that returns, all that they held is free.
+//! A task of the runtime drives them, so that they go on while nobody waits. It holds them under a lock: whoever ends
+//! the flow takes them out and drops them, and when that returns, all that they held is free.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -64,7 +64,7 @@ struct State {
 }
 
 impl Flow {
-    /// A flow of at most `concurrency` calls of `chain`, each within `timeout`. It must be made within a runtime.
+    /// A flow of at most `concurrency` calls of `chain`, each within `timeout`. A runtime must be there.
     #[must_use]
     pub fn new(chain: Arc<Chain>, concurrency: Option<usize>, timeout: Timeout) -> Self {
         let concurrency = chain.concurrency(concurrency);
@@ -123,8 +123,7 @@ impl Drop for Flow {
 }
 
 impl Inlet {
-    /// Whether another call may be handed in: fewer than `concurrency` are without a result or have one that was not
-    /// taken yet.
+    /// Whether another call may be handed in: the results of fewer than `concurrency` were not taken yet.
     #[must_use]
     pub fn has_room(&self) -> bool {
         lock(&self.0.state).has_room(self.0.concurrency)

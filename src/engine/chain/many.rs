@@ -1,7 +1,6 @@
 //! Many calls for one await: a fixed number of them in flight, the results in the order of the calls.
 //!
-//! So many workers make one call after the other. All of them are parts of one future, so that dropping it ends them
-//! at once.
+//! So many workers make one call after the other. They are parts of one future: dropping it ends them at once.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
