@@ -29,9 +29,9 @@ impl From<PyErr> for OutError {
     }
 }
 
-/// The JSON text of the arguments of a call.
-pub fn params<'py>(py: Python<'py>, value: &Bound<'py, PyAny>) -> Result<Vec<u8>, OutError> {
-    let mut writer = Writer { py, text: Vec::with_capacity(64), open: Vec::new() };
+/// Writes the arguments of a call as JSON.
+pub fn write<'py>(text: &mut Vec<u8>, value: &Bound<'py, PyAny>) -> Result<(), OutError> {
+    let mut writer = Writer { py: value.py(), text, open: Vec::new() };
     writer.value(value)?;
     while let Some(container) = writer.open.last_mut() {
         match container.next() {
@@ -39,12 +39,12 @@ pub fn params<'py>(py: Python<'py>, value: &Bound<'py, PyAny>) -> Result<Vec<u8>
             None => writer.close(),
         }
     }
-    Ok(writer.text)
+    Ok(())
 }
 
-struct Writer<'py> {
+struct Writer<'a, 'py> {
     py: Python<'py>,
-    text: Vec<u8>,
+    text: &'a mut Vec<u8>,
     open: Vec<Open<'py>>,
 }
 
@@ -118,13 +118,13 @@ impl<'py> Open<'py> {
     }
 }
 
-impl<'py> Writer<'py> {
+impl<'py> Writer<'_, 'py> {
     /// Writes a value, or the beginning of a container.
     fn value(&mut self, value: &Bound<'py, PyAny>) -> Result<(), OutError> {
         if let Some(container) = Open::plain(value) {
             return self.begin(container);
         }
-        if scalar::write(&mut self.text, value)? {
+        if scalar::write(self.text, value)? {
             return Ok(());
         }
         match Open::derived(self.py, value)? {
@@ -150,7 +150,7 @@ impl<'py> Writer<'py> {
                 self.text.push(b',');
             }
             if let Some(key) = &container.key {
-                if !scalar::write_key(&mut self.text, key)? {
+                if !scalar::write_key(self.text, key)? {
                     let sentence =
                         format!("a key must be str, int, float, bool or None, not {}", scalar::describe(key));
                     return Err(self.refuse(&sentence));
