@@ -30,7 +30,7 @@ impl From<PyErr> for OutError {
 }
 
 /// Writes the arguments of a call as JSON.
-pub fn write<'py>(text: &mut Vec<u8>, value: &Bound<'py, PyAny>) -> Result<(), OutError> {
+pub fn write(text: &mut Vec<u8>, value: &Bound<'_, PyAny>) -> Result<(), OutError> {
     let mut writer = Writer { py: value.py(), text, open: Vec::new() };
     writer.value(value)?;
     while let Some(container) = writer.open.last_mut() {

@@ -141,7 +141,7 @@ impl Stream {
         slf
     }
 
-    fn __anext__(slf: &Bound<'_, Self>) -> PyResult<Coroutine> {
+    fn __anext__(slf: &Bound<'_, Self>) -> Coroutine {
         const NAME: &str = "Stream.__anext__";
         let (py, stream) = (slf.py(), slf.get());
         let running = stream.running(py).and_then(|running| {
@@ -150,7 +150,7 @@ impl Stream {
         });
         let running = match running {
             Ok(running) => running,
-            Err(error) => return Ok(Coroutine::failed(NAME, error)),
+            Err(error) => return Coroutine::failed(NAME, error),
         };
         let next = async move {
             match running {
@@ -159,7 +159,7 @@ impl Stream {
             }
         };
         let stream = slf.clone().unbind();
-        Ok(Coroutine::new(NAME, Start::Poll, || next, move |py, taken| stream.get().give(py, taken)))
+        Coroutine::new(NAME, Start::Poll, || next, move |py, taken| stream.get().give(py, taken))
     }
 
     /// End every call that is under way. The second time does nothing.

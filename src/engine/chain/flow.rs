@@ -223,7 +223,7 @@ impl Line {
 /// Makes the calls. It ends by being dropped.
 async fn drive(line: Arc<Line>, chain: Arc<Chain>, timeout: Timeout) {
     let mut running = FuturesUnordered::new();
-    poll_fn(|context| {
+    poll_fn(|context| -> Poll<()> {
         loop {
             let handed_in = line.handed_in(context.waker());
             running.extend(handed_in.into_iter().map(|(number, request)| {
@@ -236,7 +236,7 @@ async fn drive(line: Arc<Line>, chain: Arc<Chain>, timeout: Timeout) {
             }
         }
     })
-    .await
+    .await;
 }
 
 /// The calls as the runtime sees them.
