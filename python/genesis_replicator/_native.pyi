@@ -2,7 +2,7 @@
 # program (mypy --strict).
 
 import collections.abc
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from types import TracebackType
 from typing import Any, Generic, Self, TypeAlias, TypeVar, final
@@ -16,6 +16,7 @@ __all__ = [
     "MetricsCollector",
     "RateLimitDecision",
     "RateLimiter",
+    "Stream",
     "__version__",
     "validate_credentials",
 ]
@@ -124,6 +125,15 @@ class ChainManager:
         timeout: float | None = None,
         return_exceptions: bool = False,
     ) -> Coroutine[list[Any]]: ...
+    def stream(
+        self,
+        chain_id: str,
+        calls: Iterable[_Call] | AsyncIterable[_Call],
+        *,
+        concurrency: int | None = None,
+        timeout: float | None = None,
+        return_exceptions: bool = False,
+    ) -> Stream: ...
     def verify_credentials(self, chain_id: str) -> Coroutine[bool]: ...
     def get_pool_metrics(self, chain_id: str | None = None) -> Coroutine[dict[str, Any]]: ...
     def __aenter__(self) -> Coroutine[Self]: ...
@@ -134,6 +144,13 @@ class ChainManager:
         tb: TracebackType | None,
         /,
     ) -> Coroutine[None]: ...
+
+# What `ChainManager.stream` gives.
+@final
+class Stream(AsyncIterator[tuple[int, Any]]):
+    def __aiter__(self) -> Self: ...
+    def __anext__(self) -> Coroutine[tuple[int, Any]]: ...
+    def aclose(self) -> Coroutine[None]: ...
 
 @final
 class ConnectionPool:

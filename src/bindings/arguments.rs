@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMapping, PyString, PyTuple};
@@ -14,7 +13,7 @@ use crate::engine::chain::{ChainConfig, Limit, NetworkId};
 use crate::engine::config;
 use crate::engine::credentials::{Field, Fields, Secret};
 use crate::engine::error::Error;
-use crate::engine::jsonrpc::Request;
+use crate::engine::jsonrpc::{Draft, Request, Written};
 use crate::engine::target::{Target, TargetOptions};
 use crate::engine::transport::{AddressPolicy, ClientCert, Pem, Route, TlsOptions};
 
@@ -178,27 +177,54 @@ pub fn text(argument: &'static str, given: &Bound<'_, PyAny>) -> PyResult<String
 
 /// One call: a method and its parameters.
 pub fn request(py: Python<'_>, method: &str, params: Option<&Bound<'_, PyAny>>) -> PyResult<Request> {
-    let params = match params {
-        None => Bytes::from_static(b"[]"),
-        Some(params) => json_out::params(py, params)
-            .map_err(|error| match error {
-                json_out::OutError::Refused(message) => to_py(py, Error::refused("params", message)),
-                json_out::OutError::Python(error) => error,
-            })?
-            .into(),
-    };
-    Request::new(method, params).map_err(|error| to_py(py, error))
+    let mut text = Vec::with_capacity(128);
+    let written = write(py, &mut text, method, params)?;
+    Ok(written.request(&text.into()))
 }
 
 /// Several calls: pairs of a method and its parameters.
 pub fn requests(py: Python<'_>, calls: &Bound<'_, PyAny>) -> PyResult<Vec<Request>> {
-    let wrong = || bad(py, "calls", "must be pairs of a method and its parameters");
-    let mut requests = Vec::new();
-    for call in calls.try_iter().map_err(|_| wrong())? {
-        let (method, params): (String, Bound<'_, PyAny>) = call?.extract().map_err(|_| wrong())?;
-        requests.push(request(py, &method, Some(&params))?);
+    let calls = calls.try_iter().map_err(|_| no_pairs(py))?;
+    let mut text = Vec::with_capacity(1024);
+    let written: Vec<_> = calls.map(|call| write_pair(&mut text, &call?)).collect::<PyResult<_>>()?;
+    let text = text.into();
+    Ok(written.into_iter().map(|written| written.request(&text)).collect())
+}
+
+/// One of several calls: a pair of a method and its parameters.
+pub fn pair(call: &Bound<'_, PyAny>) -> PyResult<Request> {
+    let mut text = Vec::with_capacity(128);
+    let written = write_pair(&mut text, call)?;
+    Ok(written.request(&text.into()))
+}
+
+fn write_pair(text: &mut Vec<u8>, call: &Bound<'_, PyAny>) -> PyResult<Written> {
+    let py = call.py();
+    let (method, params): (Bound<'_, PyString>, Bound<'_, PyAny>) =
+        call.extract().map_err(|_| no_pairs(py))?;
+    write(py, text, method.to_str().map_err(|_| no_pairs(py))?, Some(&params))
+}
+
+fn write(
+    py: Python<'_>,
+    text: &mut Vec<u8>,
+    method: &str,
+    params: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Written> {
+    let draft = Draft::begin(text, method).map_err(|error| to_py(py, error))?;
+    match params {
+        None => text.extend_from_slice(b"[]"),
+        Some(params) => json_out::write(text, params).map_err(|error| match error {
+            json_out::OutError::Refused(message) => to_py(py, Error::refused("params", message)),
+            json_out::OutError::Python(error) => error,
+        })?,
     }
-    Ok(requests)
+    draft.end(text).map_err(|error| to_py(py, error))
+}
+
+/// The exception for calls that are something else.
+pub fn no_pairs(py: Python<'_>) -> PyErr {
+    bad(py, "calls", "must be pairs of a method and its parameters")
 }
 
 /// The line of Python that is calling, as `file:line`.

@@ -29,9 +29,9 @@ impl From<PyErr> for OutError {
     }
 }
 
-/// The JSON text of the arguments of a call.
-pub fn params<'py>(py: Python<'py>, value: &Bound<'py, PyAny>) -> Result<Vec<u8>, OutError> {
-    let mut writer = Writer { py, text: Vec::with_capacity(64), open: Vec::new() };
+/// Writes the arguments of a call as JSON.
+pub fn write(text: &mut Vec<u8>, value: &Bound<'_, PyAny>) -> Result<(), OutError> {
+    let mut writer = Writer { py: value.py(), text, open: Vec::new() };
     writer.value(value)?;
     while let Some(container) = writer.open.last_mut() {
         match container.next() {
@@ -39,12 +39,12 @@ pub fn params<'py>(py: Python<'py>, value: &Bound<'py, PyAny>) -> Result<Vec<u8>
             None => writer.close(),
         }
     }
-    Ok(writer.text)
+    Ok(())
 }
 
-struct Writer<'py> {
+struct Writer<'a, 'py> {
     py: Python<'py>,
-    text: Vec<u8>,
+    text: &'a mut Vec<u8>,
     open: Vec<Open<'py>>,
 }
 
@@ -65,14 +65,26 @@ enum Items<'py> {
 }
 
 impl<'py> Open<'py> {
-    /// The container that `value` is, if it is one.
-    fn new(py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Option<Self>> {
+    /// The container that `value` is, if it is one of Python's own.
+    fn plain(value: &Bound<'py, PyAny>) -> Option<Self> {
+        let items = if let Ok(list) = value.cast_exact::<PyList>() {
+            Items::List(list.iter())
+        } else if let Ok(dict) = value.cast_exact::<PyDict>() {
+            Items::Dict(dict.iter().collect::<Vec<_>>().into_iter())
+        } else if let Ok(tuple) = value.cast_exact::<PyTuple>() {
+            Items::Tuple(tuple.iter())
+        } else {
+            return None;
+        };
+        Some(Self { items, count: 0, key: None })
+    }
+
+    /// The container that `value` is, if it is of a class that somebody has derived.
+    fn derived(py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Option<Self>> {
         let items = if let Ok(list) = value.cast::<PyList>() {
             Items::List(list.iter())
         } else if let Ok(tuple) = value.cast::<PyTuple>() {
             Items::Tuple(tuple.iter())
-        } else if let Ok(dict) = value.cast_exact::<PyDict>() {
-            Items::Dict(dict.iter().collect::<Vec<_>>().into_iter())
         } else if value.is_instance_of::<PyDict>() {
             let items = value.call_method0(intern!(py, "items"))?;
             let items: PyResult<Vec<_>> = items.try_iter()?.map(|item| item?.extract()).collect();
@@ -106,15 +118,22 @@ impl<'py> Open<'py> {
     }
 }
 
-impl<'py> Writer<'py> {
+impl<'py> Writer<'_, 'py> {
     /// Writes a value, or the beginning of a container.
     fn value(&mut self, value: &Bound<'py, PyAny>) -> Result<(), OutError> {
-        if scalar::write(&mut self.text, value)? {
+        if let Some(container) = Open::plain(value) {
+            return self.begin(container);
+        }
+        if scalar::write(self.text, value)? {
             return Ok(());
         }
-        let Some(container) = Open::new(self.py, value)? else {
-            return Err(self.refuse(&format!("{} is not JSON", scalar::describe(value))));
-        };
+        match Open::derived(self.py, value)? {
+            Some(container) => self.begin(container),
+            None => Err(self.refuse(&format!("{} is not JSON", scalar::describe(value)))),
+        }
+    }
+
+    fn begin(&mut self, container: Open<'py>) -> Result<(), OutError> {
         if self.open.len() == MAX_DEPTH {
             let sentence = format!("params: nested deeper than {MAX_DEPTH} levels, or circular");
             return Err(OutError::Refused(sentence));
@@ -131,7 +150,7 @@ impl<'py> Writer<'py> {
                 self.text.push(b',');
             }
             if let Some(key) = &container.key {
-                if !scalar::write_key(&mut self.text, key)? {
+                if !scalar::write_key(self.text, key)? {
                     let sentence =
                         format!("a key must be str, int, float, bool or None, not {}", scalar::describe(key));
                     return Err(self.refuse(&sentence));

@@ -1,20 +1,21 @@
 //! `ChainManager`.
 
+mod calls;
+
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::PyList;
 
-use super::arguments::{self, RouteOptions};
-use super::bridge::{Coroutine, Start};
-use super::connection;
+use super::arguments::RouteOptions;
+use super::bridge::Coroutine;
 use super::errors::to_py;
-use super::metrics::{MetricsCollector, to_dict};
+use super::logging;
+use super::metrics::MetricsCollector;
 use super::process::Owned;
-use super::{answers, logging};
-use crate::engine::chain::Many;
+use super::stream::Stream;
 use crate::engine::config;
 use crate::engine::manager::Manager;
 use crate::engine::pool::Settings;
+use calls::ManyOptions;
 
 /// Connections to chains, by labels of your own.
 ///
@@ -133,8 +134,6 @@ impl ChainManager {
         address_policy: &str,
         max_response_bytes: i64,
     ) -> PyResult<Coroutine> {
-        const NAME: &str = "ChainManager.connect_to_chain";
-        let manager = self.engine()?.clone();
         let options = RouteOptions {
             endpoint,
             credentials,
@@ -147,25 +146,7 @@ impl ChainManager {
             address_policy,
             max_response_bytes,
         };
-        let config =
-            options.route(py).and_then(|route| arguments::chain_config(route, network_id, rate_limit));
-        let config = match config {
-            Ok(config) => config,
-            Err(error) => return Ok(Coroutine::failed(NAME, error)),
-        };
-        let connect = async move {
-            let timeout = config::timeout(timeout)?;
-            manager.connect(&chain_id, config, timeout).await
-        };
-        Ok(Coroutine::new(
-            NAME,
-            Start::Poll,
-            || connect,
-            |py, connected| {
-                connected.commit().map_err(|error| to_py(py, error))?;
-                answers::boolean(py, true)
-            },
-        ))
+        self.connecting(py, chain_id, &options, (network_id, rate_limit), timeout)
     }
 
     /// Forget a chain and close its connections; calls under way end by themselves.
@@ -173,21 +154,12 @@ impl ChainManager {
     /// Raises:
     ///     UnknownChainError: The label is not connected.
     fn disconnect_from_chain(&self, chain_id: String) -> PyResult<Coroutine> {
-        let manager = self.engine()?.clone();
-        let disconnect = async move { manager.disconnect(&chain_id) };
-        Ok(Coroutine::new("ChainManager.disconnect_from_chain", Start::Poll, || disconnect, answers::none))
+        self.disconnecting(chain_id)
     }
 
     /// The labels of the connected chains, in order.
     fn get_connected_chains(&self) -> PyResult<Coroutine> {
-        let manager = self.engine()?.clone();
-        let labels = async move { manager.labels() };
-        Ok(Coroutine::new(
-            "ChainManager.get_connected_chains",
-            Start::Poll,
-            || labels,
-            |py, labels| Ok(PyList::new(py, labels)?.into_any().unbind()),
-        ))
+        self.listing()
     }
 
     /// Ask a chain how it is doing.
@@ -199,18 +171,7 @@ impl ChainManager {
     /// Raises:
     ///     UnknownChainError: The label is not connected.
     fn get_chain_status(&self, chain_id: String) -> PyResult<Coroutine> {
-        let manager = self.engine()?.clone();
-        let label = chain_id.clone();
-        let status = async move {
-            let chain = manager.chain(&chain_id)?;
-            Ok(chain.status().await)
-        };
-        Ok(Coroutine::new(
-            "ChainManager.get_chain_status",
-            Start::Spawn,
-            || status,
-            move |py, status| Ok(answers::status(py, &label, &status)?.into_any().unbind()),
-        ))
+        self.asking_status(chain_id)
     }
 
     /// Take a connection for yourself: `conn = await manager.get_connection(c)` and later `await conn.close()`, or
@@ -225,16 +186,7 @@ impl ChainManager {
     ///     PoolTimeoutError: None came free in time.
     #[pyo3(signature = (chain_id, *, timeout=None))]
     fn get_connection(&self, py: Python<'_>, chain_id: String, timeout: Option<f64>) -> PyResult<Coroutine> {
-        let manager = self.engine()?.clone();
-        let place = arguments::place(py);
-        let lease = async move {
-            let timeout = config::timeout(timeout)?;
-            let chain = manager.chain(&chain_id)?;
-            chain.connection(timeout, place).await
-        };
-        let coroutine =
-            Coroutine::new("ChainManager.get_connection", Start::Poll, || lease, connection::wrap);
-        Ok(coroutine.with_release(connection::release))
+        self.leasing(py, chain_id, timeout)
     }
 
     /// Make one JSON-RPC call on a pooled connection.
@@ -265,17 +217,7 @@ impl ChainManager {
         params: Option<&Bound<'_, PyAny>>,
         timeout: Option<f64>,
     ) -> PyResult<Coroutine> {
-        const NAME: &str = "ChainManager.request";
-        let manager = self.engine()?.clone();
-        let request = match arguments::request(py, method, params) {
-            Ok(request) => request,
-            Err(error) => return Ok(Coroutine::failed(NAME, error)),
-        };
-        let call = async move {
-            let timeout = config::timeout(timeout)?;
-            manager.request(&chain_id, &request, timeout).await
-        };
-        Ok(Coroutine::new(NAME, Start::Spawn, || call, answers::decoded))
+        self.requesting(py, chain_id, (method, params), timeout)
     }
 
     /// Make many calls, a fixed number of them in flight.
@@ -299,20 +241,40 @@ impl ChainManager {
         timeout: Option<f64>,
         return_exceptions: bool,
     ) -> PyResult<Coroutine> {
-        const NAME: &str = "ChainManager.request_many";
-        let manager = self.engine()?.clone();
-        let requests = match arguments::requests(py, calls) {
-            Ok(requests) => requests,
-            Err(error) => return Ok(Coroutine::failed(NAME, error)),
-        };
-        let run = async move {
-            let timeout = config::timeout(timeout)?;
-            let concurrency = concurrency.map(|most| config::count("concurrency", most, 1)).transpose()?;
-            let many = Many { requests, concurrency, timeout, fail_fast: !return_exceptions };
-            manager.request_many(&chain_id, many).await
-        };
-        let list = move |py: Python<'_>, results| answers::list(py, results, return_exceptions);
-        Ok(Coroutine::new(NAME, Start::Spawn, || run, list))
+        let options = ManyOptions { concurrency, timeout, return_exceptions };
+        self.requesting_many(py, chain_id, calls, options)
+    }
+
+    /// Make calls as they are read from `calls`, and give their results as they come.
+    ///
+    /// No more than `concurrency` calls are begun whose results were not taken: then no more is read. `calls` may have
+    /// no end. What it raises is raised after the results of the calls before.
+    ///
+    /// Args:
+    ///     chain_id: The label.
+    ///     calls: Pairs of a method and its parameters, from an iterable or an async iterable.
+    ///     concurrency: How many may be begun at a time; by default 64, or `max_connections` if that is more.
+    ///     timeout: Seconds for each call; the manager's `request_timeout` by default.
+    ///     return_exceptions: Whether a failed call gives its exception as its result, instead of ending the others.
+    ///
+    /// Returns:
+    ///     An async iterator of pairs: the number of the call, from 0 in the order of `calls`, and its result. The
+    ///     calls under way end with `await aclose()`, or when the iterator is dropped.
+    ///
+    /// Raises:
+    ///     ConfigurationError: An argument is not usable.
+    #[pyo3(signature = (chain_id, calls, *, concurrency=None, timeout=None, return_exceptions=false))]
+    fn stream(
+        &self,
+        py: Python<'_>,
+        chain_id: String,
+        calls: &Bound<'_, PyAny>,
+        concurrency: Option<i64>,
+        timeout: Option<f64>,
+        return_exceptions: bool,
+    ) -> PyResult<Stream> {
+        let options = ManyOptions { concurrency, timeout, return_exceptions };
+        self.streaming(py, chain_id, calls, &options)
     }
 
     /// Ask the node whether it accepts the credentials.
@@ -323,12 +285,7 @@ impl ChainManager {
     /// Raises:
     ///     ChainConnectionError: It could not be asked.
     fn verify_credentials(&self, chain_id: String) -> PyResult<Coroutine> {
-        let manager = self.engine()?.clone();
-        let verify = async move {
-            let chain = manager.chain(&chain_id)?;
-            chain.verify_credentials().await
-        };
-        Ok(Coroutine::new("ChainManager.verify_credentials", Start::Spawn, || verify, answers::boolean))
+        self.verifying(chain_id)
     }
 
     /// What the manager counts: connections by what they do, waits, requests, errors, latencies, the process.
@@ -340,14 +297,7 @@ impl ChainManager {
     ///     A dictionary; `pool_utilization` is the percentage of `max_connections` in use, `chains` the same by label.
     #[pyo3(signature = (chain_id=None))]
     fn get_pool_metrics(&self, chain_id: Option<String>) -> PyResult<Coroutine> {
-        let manager = self.engine()?.clone();
-        let metrics = async move { manager.pool_metrics(chain_id.as_deref()) };
-        Ok(Coroutine::new(
-            "ChainManager.get_pool_metrics",
-            Start::Poll,
-            || metrics,
-            |py, value| to_dict(py, &value),
-        ))
+        self.reading_metrics(chain_id)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -362,35 +312,5 @@ impl ChainManager {
 impl ChainManager {
     fn engine(&self) -> PyResult<&Manager> {
         self.manager.get()
-    }
-
-    /// Starts, and gives `value`.
-    fn starting(&self, py: Python<'_>, name: &'static str, value: Py<PyAny>) -> PyResult<Coroutine> {
-        let manager = self.engine()?.clone();
-        let metrics = self.metrics.as_ref().map(|metrics| metrics.clone_ref(py));
-        let begin = async move {
-            manager.start();
-            Ok(())
-        };
-        let finish = move |py: Python<'_>, ()| {
-            logging::refresh(py)?;
-            metrics.map_or(Ok(()), |metrics| MetricsCollector::watch(&metrics, py))?;
-            answers::none(py, ())
-        };
-        Ok(Coroutine::new(name, Start::Poll, || begin, finish).giving(value))
-    }
-
-    fn stopping(&self, py: Python<'_>, name: &'static str, timeout: f64) -> PyResult<Coroutine> {
-        let manager = self.engine()?.clone();
-        let timeout = match config::seconds("timeout", timeout) {
-            Ok(timeout) => timeout,
-            Err(error) => return Ok(Coroutine::failed(name, to_py(py, error))),
-        };
-        let stop = async move {
-            manager.stop(timeout).await;
-            manager.log().delivered(logging::PATIENCE).await;
-            Ok(())
-        };
-        Ok(Coroutine::new(name, Start::Poll, || stop, answers::none))
     }
 }

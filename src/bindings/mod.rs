@@ -23,6 +23,7 @@ mod pool;
 mod process;
 mod runtime;
 mod security;
+mod stream;
 
 /// Jobs are allocated on Python's threads and freed on ours, which glibc's allocator serializes.
 #[global_allocator]
@@ -44,6 +45,8 @@ mod _native {
     use super::pool::ConnectionPool;
     #[pymodule_export]
     use super::security::{KeyedRateLimiter, RateLimitDecision, validate_credentials};
+    #[pymodule_export]
+    use super::stream::Stream;
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
     const __version__: &str = env!("CARGO_PKG_VERSION");

@@ -26,6 +26,6 @@ pub use protocol::Release;
 pub use queue::Flusher;
 
 /// Locks, also after a panic: nothing that is locked here is left half changed.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(in crate::bindings) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

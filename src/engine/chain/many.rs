@@ -1,17 +1,17 @@
 //! Many calls for one await: a fixed number of them in flight, the results in the order of the calls.
 //!
-//! All of them are parts of one future, so that dropping it ends them at once.
+//! So many workers make one call after the other. They are parts of one future: dropping it ends them at once.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::task::unconstrained;
 
 use super::Chain;
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::jsonrpc::Request;
-
-/// How many calls are in flight unless the caller says otherwise, at least: an HTTP/2 connection carries that many.
-const CONCURRENCY: usize = 64;
 
 /// A list of calls and how to make them.
 pub struct Many {
@@ -31,25 +31,40 @@ impl Many {
     /// # Errors
     /// The first failure, when it ends the others.
     pub async fn run(self, chain: &Chain) -> Result<Vec<Result<Bytes>>> {
-        let workers = self.concurrency.unwrap_or_else(|| chain.pool().max_connections().max(CONCURRENCY));
+        let workers = chain.concurrency(self.concurrency);
         let together = match self.timeout {
             Timeout::Default => None,
             Timeout::Of(timeout) => Some(Call::new(timeout)),
         };
-        let (requests, together) = (&self.requests, together.as_ref());
-        let calls = (0..requests.len())
-            .map(|place| async move { (place, one(chain, &requests[place], together).await) });
+        let (together, next) = (together.as_ref(), AtomicUsize::new(0));
+        let workers = (0..workers.min(self.requests.len())).map(|_| self.work(chain, together, &next));
+        // All in one task: tokio's budget for one would stop the many again and again.
+        let mut workers: FuturesUnordered<_> = workers.map(unconstrained).collect();
         let mut results = vec![None; self.requests.len()];
-        let mut running = stream::iter(calls).buffer_unordered(workers);
-        while let Some((place, result)) = running.next().await {
-            match result {
-                Err(error) if self.fail_fast => return Err(error),
-                result => results[place] = Some(result),
+        while let Some(made) = workers.next().await {
+            for (place, result) in made? {
+                results[place] = Some(result);
             }
         }
         Ok(results.into_iter().map(|result| result.unwrap_or_else(|| Err(not_made()))).collect())
     }
+
+    /// Makes one call after the other, as long as there are any.
+    async fn work(&self, chain: &Chain, together: Option<&Call>, next: &AtomicUsize) -> Result<Vec<Made>> {
+        let mut made = Vec::new();
+        loop {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            let Some(request) = self.requests.get(place) else { return Ok(made) };
+            match one(chain, request, together).await {
+                Err(error) if self.fail_fast => return Err(error),
+                result => made.push((place, result)),
+            }
+        }
+    }
 }
+
+/// The place of a call, and its result.
+type Made = (usize, Result<Bytes>);
 
 /// One of the calls, by itself or within the time for all.
 async fn one(chain: &Chain, request: &Request, together: Option<&Call>) -> Result<Bytes> {

@@ -1,5 +1,6 @@
 //! One label: its pool, its limit, and who is behind it.
 
+mod flow;
 mod identity;
 mod many;
 
@@ -15,8 +16,12 @@ use super::limiter::RateLimiter;
 use super::pool::{Connection, Pool};
 use super::transport::Route;
 
+pub use flow::{Flow, Inlet, Taken};
 pub use identity::{Family, Identity, NetworkId};
 pub use many::Many;
+
+/// How many calls are in flight unless the caller says otherwise, at least: an HTTP/2 connection carries that many.
+const CONCURRENCY: usize = 64;
 
 /// What a chain was connected with. Connecting again with an equal one does nothing.
 #[derive(Clone, PartialEq)]
@@ -132,6 +137,11 @@ impl Chain {
     /// Whatever the call meets.
     pub async fn request(&self, request: &Request, timeout: Timeout) -> Result<Bytes> {
         self.pool.request(request, timeout).await
+    }
+
+    /// How many calls of one caller may be in flight: as many as were asked for, or what suits the pool.
+    fn concurrency(&self, asked: Option<usize>) -> usize {
+        asked.unwrap_or_else(|| self.pool.max_connections().max(CONCURRENCY))
     }
 
     /// Lease a connection to whoever asks at `place`.

@@ -1,6 +1,9 @@
 //! Answers: the text is checked, split and matched to its request by id, and never decoded further than that.
 
+use std::fmt;
+
 use bytes::Bytes;
+use serde::de::{DeserializeSeed, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -79,21 +82,65 @@ pub fn match_batch(body: &Bytes, first: u64, count: usize) -> Result<Vec<Answer>
             Answer::Result(_) => Err(protocol("a batch was answered with a single result")),
         };
     }
-    let envelopes: Vec<Envelope<'_>> = serde_json::from_slice(body).map_err(|error| not_an_answer(&error))?;
-    let mut answers: Vec<Option<Answer>> = vec![None; count];
-    for envelope in &envelopes {
+    let mut batch = Batch { body, first, answers: vec![None; count], found: 0, wrong: None };
+    let mut text = serde_json::Deserializer::from_slice(body);
+    let read = (&mut batch).deserialize(&mut text).and_then(|()| text.end());
+    read.map_err(|error| not_an_answer(&error))?;
+    if let Some(error) = batch.wrong {
+        return Err(error);
+    }
+    let found = batch.found;
+    let answers: Option<_> = batch.answers.into_iter().collect();
+    answers.ok_or_else(|| protocol(format!("the batch answers {found} of {count} requests")))
+}
+
+/// The answers to a batch, each put in its place as it is read.
+struct Batch<'a> {
+    body: &'a Bytes,
+    first: u64,
+    answers: Vec<Option<Answer>>,
+    found: usize,
+    /// What is wrong with the first that is; the text is read to its end all the same.
+    wrong: Option<Error>,
+}
+
+impl Batch<'_> {
+    fn put(&mut self, envelope: &Envelope<'_>) -> Result<()> {
         let id = envelope.id.and_then(|id| id.get().parse::<u64>().ok());
-        let place = id.and_then(|id| usize::try_from(id.checked_sub(first)?).ok());
-        let slot = place.and_then(|place| answers.get_mut(place));
+        let place = id.and_then(|id| usize::try_from(id.checked_sub(self.first)?).ok());
+        let slot = place.and_then(|place| self.answers.get_mut(place));
         let slot = slot.ok_or_else(|| protocol("the batch holds an answer to no request of ours"))?;
-        if slot.replace(envelope.answer(body)?).is_some() {
+        if slot.replace(envelope.answer(self.body)?).is_some() {
             return Err(protocol("the batch answers one request twice"));
         }
+        self.found += 1;
+        Ok(())
     }
-    answers
-        .into_iter()
-        .collect::<Option<_>>()
-        .ok_or_else(|| protocol(format!("the batch answers {} of {count} requests", envelopes.len())))
+}
+
+impl<'de> DeserializeSeed<'de> for &mut Batch<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, text: D) -> std::result::Result<(), D::Error> {
+        text.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for &mut Batch<'_> {
+    type Value = ();
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("a list of answers")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut envelopes: A) -> std::result::Result<(), A::Error> {
+        while let Some(envelope) = envelopes.next_element::<Envelope<'de>>()? {
+            if self.wrong.is_none() {
+                self.wrong = self.put(&envelope).err();
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Envelope<'_> {

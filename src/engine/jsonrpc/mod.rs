@@ -4,4 +4,4 @@ mod answer;
 mod request;
 
 pub use answer::{Answer, match_batch, match_one};
-pub use request::{Request, encode_batch, encode_one};
+pub use request::{Draft, Request, Written, encode_batch, encode_one};

@@ -1,16 +1,45 @@
-//! Requests as JSON text.
-
-use std::io::Write;
+//! Requests as JSON text, which is written once: all but the id, which is not known before a request is sent.
 
 use bytes::Bytes;
 
 use crate::engine::error::{Error, Result};
 
-/// One call: a method and its parameters, which are JSON text already.
+const VERSION_AND_ID: &[u8] = br#"{"jsonrpc":"2.0","id":"#;
+const METHOD: &[u8] = br#","method":""#;
+const PARAMS: &[u8] = br#"","params":"#;
+
+/// The most that an id adds to the text of a call, with what stands before it and a comma.
+const WITH_ID: usize = VERSION_AND_ID.len() + 21;
+
+/// One call: a method and its parameters.
 #[derive(Debug, Clone)]
 pub struct Request {
-    method: Box<str>,
-    params: Bytes,
+    /// What follows the id, `,"method":"…","params":…}`. The calls of a list share their memory.
+    text: Bytes,
+    method: Name,
+}
+
+/// A method's name: in the text, unless it stands there with escapes.
+#[derive(Debug, Clone)]
+enum Name {
+    Plain(usize),
+    Escaped(Box<str>),
+}
+
+/// A call whose parameters are being written: they come next.
+#[derive(Debug)]
+pub struct Draft {
+    start: usize,
+    params: usize,
+    method: Name,
+}
+
+/// A call that is written, in a text that others may still be added to.
+#[derive(Debug)]
+pub struct Written {
+    start: usize,
+    end: usize,
+    method: Name,
 }
 
 impl Request {
@@ -18,61 +47,99 @@ impl Request {
     ///
     /// # Errors
     /// `Configuration` when `method` is empty, or `params` is neither.
-    pub fn new(method: &str, params: Bytes) -> Result<Self> {
-        if method.is_empty() {
-            return Err(Error::argument("method", "must not be empty"));
-        }
-        if !params.starts_with(b"[") && !params.starts_with(b"{") {
-            return Err(Error::argument("params", "must be a list, a tuple or a dict"));
-        }
-        Ok(Self { method: method.into(), params })
+    pub fn new(method: &str, params: impl AsRef<[u8]>) -> Result<Self> {
+        let mut text = Vec::with_capacity(64);
+        let draft = Draft::begin(&mut text, method)?;
+        text.extend_from_slice(params.as_ref());
+        let written = draft.end(&mut text)?;
+        Ok(written.request(&text.into()))
     }
 
     /// A call without parameters.
     #[must_use]
     pub fn bare(method: &'static str) -> Self {
-        Self { method: method.into(), params: Bytes::from_static(b"[]") }
+        Self::plain(method, "[]")
     }
 
     /// The same call with other parameters.
     #[must_use]
-    pub fn with_params(mut self, params: &'static str) -> Self {
-        self.params = Bytes::from_static(params.as_bytes());
-        self
+    pub fn with_params(self, params: &'static str) -> Self {
+        Self::plain(self.method(), params)
+    }
+
+    fn plain(method: &str, params: &str) -> Self {
+        let text = [METHOD, method.as_bytes(), PARAMS, params.as_bytes(), b"}"].concat();
+        Self { text: text.into(), method: Name::Plain(method.len()) }
     }
 
     /// The name of the method.
     #[must_use]
     pub fn method(&self) -> &str {
-        &self.method
+        match &self.method {
+            Name::Escaped(method) => method,
+            Name::Plain(length) => {
+                let method = self.text.get(METHOD.len()..METHOD.len() + length);
+                method.and_then(|method| str::from_utf8(method).ok()).unwrap_or_default()
+            }
+        }
     }
 
     fn write(&self, id: u64, out: &mut Vec<u8>) {
-        out.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
+        out.extend_from_slice(VERSION_AND_ID);
         // Writing to a Vec cannot fail.
-        let _ = write!(out, "{id}");
-        out.extend_from_slice(br#","method":"#);
-        if self.method.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.') {
-            out.push(b'"');
-            out.extend_from_slice(self.method.as_bytes());
-            out.push(b'"');
-        } else {
-            out.extend_from_slice(serde_json::Value::from(&*self.method).to_string().as_bytes());
+        let _ = serde_json::to_writer(&mut *out, &id);
+        out.extend_from_slice(&self.text);
+    }
+}
+
+impl Draft {
+    /// Begin a call of `method` at the end of `text`. Its parameters are to follow, as a JSON array or object.
+    ///
+    /// # Errors
+    /// `Configuration` when `method` is empty.
+    pub fn begin(text: &mut Vec<u8>, method: &str) -> Result<Self> {
+        if method.is_empty() {
+            return Err(Error::argument("method", "must not be empty"));
         }
-        out.extend_from_slice(br#","params":"#);
-        out.extend_from_slice(&self.params);
-        out.push(b'}');
+        let start = text.len();
+        text.extend_from_slice(METHOD);
+        let method = if method.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.') {
+            text.extend_from_slice(method.as_bytes());
+            Name::Plain(method.len())
+        } else {
+            let quoted = serde_json::Value::from(method).to_string();
+            text.extend_from_slice(quoted.get(1..quoted.len() - 1).unwrap_or_default().as_bytes());
+            Name::Escaped(method.into())
+        };
+        text.extend_from_slice(PARAMS);
+        Ok(Self { start, params: text.len(), method })
     }
 
-    fn size_hint(&self) -> usize {
-        64 + self.method.len() + self.params.len()
+    /// End the call, whose parameters are the rest of `text`.
+    ///
+    /// # Errors
+    /// `Configuration` when they are neither an array nor an object.
+    pub fn end(self, text: &mut Vec<u8>) -> Result<Written> {
+        if !matches!(text.get(self.params), Some(b'[' | b'{')) {
+            return Err(Error::argument("params", "must be a list, a tuple or a dict"));
+        }
+        text.push(b'}');
+        Ok(Written { start: self.start, end: text.len(), method: self.method })
+    }
+}
+
+impl Written {
+    /// The call, which is a part of `text`.
+    #[must_use]
+    pub fn request(self, text: &Bytes) -> Request {
+        Request { text: text.slice(self.start..self.end), method: self.method }
     }
 }
 
 /// The body of a single call.
 #[must_use]
 pub fn encode_one(id: u64, request: &Request) -> Bytes {
-    let mut out = Vec::with_capacity(request.size_hint());
+    let mut out = Vec::with_capacity(WITH_ID + request.text.len());
     request.write(id, &mut out);
     out.into()
 }
@@ -80,7 +147,8 @@ pub fn encode_one(id: u64, request: &Request) -> Bytes {
 /// The body of a batch whose ids count up from `first`.
 #[must_use]
 pub fn encode_batch(first: u64, requests: &[Request]) -> Bytes {
-    let mut out = Vec::with_capacity(requests.iter().map(Request::size_hint).sum());
+    let size: usize = requests.iter().map(|request| WITH_ID + request.text.len()).sum();
+    let mut out = Vec::with_capacity(size + 2);
     out.push(b'[');
     for (id, request) in (first..).zip(requests) {
         if id != first {
@@ -111,6 +179,41 @@ mod tests {
         let value: serde_json::Value = serde_json::from_slice(&encode_one(1, &request)).unwrap();
         assert_eq!(value["method"], "a\",\"id\":0,\"x\":\"é");
         assert_eq!(value["id"], 1);
+    }
+
+    #[test]
+    fn the_name_of_a_method_is_known_with_and_without_escapes() {
+        for name in ["eth_call", "a.b", "\"quoted\"", "é\n"] {
+            assert_eq!(Request::new(name, "[]").unwrap().method(), name);
+        }
+        assert_eq!(Request::bare("a").with_params("[0]").method(), "a");
+    }
+
+    #[test]
+    fn calls_share_one_text_and_keep_apart() {
+        let mut text = Vec::new();
+        let mut written = Vec::new();
+        for (method, params) in [("a", "[1]"), ("b\"", "{}"), ("c", "[]")] {
+            let draft = Draft::begin(&mut text, method).unwrap();
+            text.extend_from_slice(params.as_bytes());
+            written.push(draft.end(&mut text).unwrap());
+        }
+        let text = Bytes::from(text);
+        let requests: Vec<_> = written.into_iter().map(|written| written.request(&text)).collect();
+        let value: serde_json::Value = serde_json::from_slice(&encode_batch(5, &requests)).unwrap();
+        let expected = serde_json::json!([
+            {"jsonrpc": "2.0", "id": 5, "method": "a", "params": [1]},
+            {"jsonrpc": "2.0", "id": 6, "method": "b\"", "params": {}},
+            {"jsonrpc": "2.0", "id": 7, "method": "c", "params": []},
+        ]);
+        assert_eq!(value, expected);
+    }
+
+    #[test]
+    fn params_that_are_no_container_are_refused() {
+        for params in ["1", "\"[]\"", ""] {
+            assert_eq!(Request::new("a", params).unwrap_err().facts().argument, Some("params"));
+        }
     }
 
     #[test]
