@@ -7,7 +7,8 @@ use genesis_replicator::engine::error::Kind;
 use genesis_replicator::engine::metrics::{CloseCause, Event};
 use genesis_replicator::engine::pool::{Pool, Settings};
 use serde_json::json;
-use tokio::time::Instant;
+use tokio::net::TcpListener;
+use tokio::time::{Instant, timeout};
 
 use crate::server::{Answer, echo, plain};
 use crate::support::*;
@@ -45,6 +46,32 @@ async fn the_minimum_is_opened_beside_a_connection_in_use_and_replaced_when_it_i
     drop(held);
     until("three again", || levels(&pool).idle == 3).await;
     assert_eq!(pool.scopes().own().counted(Event::Acquisition), 1);
+}
+
+#[tokio::test]
+async fn no_more_than_64_connections_are_opened_at_a_time() {
+    // It accepts and then says nothing, so that no handshake ends.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let pool = pool(route(&format!("https://{}", silent.local_addr().unwrap())), 100);
+    let callers: Vec<_> = (0..100)
+        .map(|_| {
+            let pool = pool.clone();
+            tokio::spawn(async move { pool.lease(of_ms(10_000)).await.map(drop) })
+        })
+        .collect();
+    let mut accepted = Vec::new();
+    let accept = async {
+        loop {
+            accepted.push(silent.accept().await.unwrap());
+        }
+    };
+    // All that want to come have come long before.
+    assert!(timeout(Duration::from_millis(300), accept).await.is_err());
+    assert_eq!((accepted.len(), levels(&pool).connecting), (64, 100));
+    drop((accepted, silent));
+    for caller in callers {
+        assert!(soon(caller).await.unwrap().is_err());
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use deadpool::managed::{Pool as Store, WeakPool};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 
 use super::gate::{Gate, PoolId, Room};
@@ -16,6 +16,10 @@ use crate::engine::error::Error;
 use crate::engine::log::{Area, Level, Log};
 use crate::engine::metrics::{CloseCause, Scopes};
 use crate::engine::transport::{Dialer, Transport};
+
+/// How many connections of a pool are opened at a time. Servers drop what overflows the queue in which they accept,
+/// and a dropped connect is tried again after a whole second; asyncio's queue, a short one, has 100 places.
+const DIALS: usize = 64;
 
 /// How a pool behaves. Times are durations; `None` is for ever.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,6 +70,8 @@ pub(super) struct Home {
     next_connection: AtomicU64,
     /// The open connections, so that they can be cut.
     live: Mutex<HashMap<u64, Weak<dyn Transport>>>,
+    /// Whose turn it is to open a connection.
+    pub(super) dials: Semaphore,
     /// Dials whose caller went away: they go on for the next one, unless their room is needed.
     orphans: Mutex<Vec<AbortHandle>>,
     /// Whether everything was cut: what is opened after that is closed at once.
@@ -96,6 +102,7 @@ impl Home {
                 epoch: AtomicU64::new(0),
                 next_connection: AtomicU64::new(1),
                 live: Mutex::default(),
+                dials: Semaphore::new(DIALS),
                 orphans: Mutex::default(),
                 is_cut: watch::Sender::new(false),
             }

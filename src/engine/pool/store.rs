@@ -166,10 +166,14 @@ async fn dial_within_limit(home: &Arc<Home>, permit: &Arc<Permit>) -> Result<Arc
             home.close_idle(CloseCause::Lost, usize::MAX, |conn| conn.transport.state() == State::Open);
         }
     };
+    let dial = async {
+        let _turn = home.dials.acquire().await;
+        home.dialer.dial(Arc::clone(permit) as _, closed).await
+    };
     let dialled = tokio::select! {
         biased;
         () = home.cut() => return Err(home.mark(pool_closed())),
-        dialled = timeout(DIAL_LIMIT, home.dialer.dial(Arc::clone(permit) as _, closed)) => dialled,
+        dialled = timeout(DIAL_LIMIT, dial) => dialled,
     };
     let dialled = dialled.unwrap_or_else(|_| Err(dial_timeout(home)));
     match &dialled {
