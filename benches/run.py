@@ -23,8 +23,8 @@ from results import Result
 from scenarios import SCENARIOS, Scenario
 
 HERE = Path(__file__).parent
-#: Sockets of the largest scenario, at both ends, and some more.
-FILES = 4096
+#: More than the sockets of all clients of the largest scenario together, which the node holds.
+FILES = 16_384
 
 
 def measure(scenario: Scenario, node: Node, rounds: int, seconds: float) -> Result:

@@ -30,7 +30,8 @@ CLIENTS = {
     "web3 pooled": "web3_clients:open_pooled",
     "web3 get_block": "web3_clients:open_get_block",
     "aiolimiter": "python_parts:open_aiolimiter",
-    "LifoQueue": "python_parts:open_lifo_pool",
+    "LifoQueue": "python_parts:open_pool",
+    "LifoQueue, bare": "python_parts:open_bare_pool",
 }
 
 

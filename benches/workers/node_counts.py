@@ -10,6 +10,10 @@ from urllib.parse import urlsplit
 from workers.task import Task
 
 
+#: Seconds. After that the first answers have been given, and it is too late.
+PATIENCE = 10
+
+
 class NodeCounts:
     """A connection to the plain node."""
 
@@ -28,9 +32,10 @@ class NodeCounts:
         await self._writer.wait_closed()
 
     async def until_waiting(self, count: int) -> None:
-        """Return when so many late answers are being waited for."""
-        while await self._ask("waiting") != count:
-            await asyncio.sleep(0.005)
+        """Return when so many late answers are being waited for; some clients never get so far."""
+        async with asyncio.timeout(PATIENCE):
+            while await self._ask("waiting") != count:
+                await asyncio.sleep(0.005)
 
     async def given_up_at(self) -> float:
         """When the node last saw somebody give up, in seconds of the epoch."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Self
 
 from workers.task import TAKES, Ask, Task
 
@@ -25,36 +24,46 @@ async def open_aiolimiter(_: Task) -> AsyncIterator[Ask]:
     yield ask
 
 
-class Lease:
-    """A connection for as long as the block lasts."""
-
-    __slots__ = ("connection", "idle")
-
-    def __init__(self, idle: asyncio.LifoQueue[object]) -> None:
-        """Take nothing yet."""
-        self.idle = idle
-        self.connection: object = None
-
-    async def __aenter__(self) -> Self:
-        """Take the one that was used last."""
-        self.connection = await self.idle.get()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Give it back."""
-        self.idle.put_nowait(self.connection)
-
-
 @asynccontextmanager
-async def open_lifo_pool(task: Task) -> AsyncIterator[Ask]:
-    """The least that a pool can be: no checks, no lifetimes, no figures."""
-    idle: asyncio.LifoQueue[object] = asyncio.LifoQueue()
-    for _ in range(task.connections):
-        idle.put_nowait(object())
+async def open_pool(task: Task) -> AsyncIterator[Ask]:
+    """A pool as it is usually written. It checks nothing, ends no connection, and waits without a limit."""
+    idle = filled(task)
+
+    @asynccontextmanager
+    async def connection() -> AsyncIterator[object]:
+        taken = await idle.get()
+        try:
+            yield taken
+        finally:
+            idle.put_nowait(taken)
 
     async def ask(_: int) -> None:
         for _ in range(TAKES):
-            async with Lease(idle):
+            async with connection():
                 pass
 
     yield ask
+
+
+@asynccontextmanager
+async def open_bare_pool(task: Task) -> AsyncIterator[Ask]:
+    """The same without the context manager: the least that a pool in Python can cost."""
+    idle = filled(task)
+
+    async def ask(_: int) -> None:
+        for _ in range(TAKES):
+            taken = await idle.get()
+            try:
+                pass
+            finally:
+                idle.put_nowait(taken)
+
+    yield ask
+
+
+def filled(task: Task) -> asyncio.LifoQueue[object]:
+    """As many connections as the task has."""
+    idle: asyncio.LifoQueue[object] = asyncio.LifoQueue()
+    for _ in range(task.connections):
+        idle.put_nowait(object())
+    return idle
