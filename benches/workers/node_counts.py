@@ -9,8 +9,7 @@ from urllib.parse import urlsplit
 
 from workers.task import Task
 
-
-#: Seconds. After that the first answers have been given, and it is too late.
+#: Seconds that it may take until the node knows of all of them.
 PATIENCE = 10
 
 
