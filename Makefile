@@ -5,7 +5,12 @@ BIN := .venv/bin
 TOOLS := .venv/.tools
 BUILT := .venv/.built
 NODES := tests/node/node_modules/.installed
+BENCH := .venv-bench
+PEERS := $(BENCH)/.installed
 DENY := target/tools/bin/cargo-deny
+# A distribution's Python is built with PGO, which makes a difference; the report names what it was.
+BENCH_PYTHON = $(shell /usr/bin/python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' \
+	2>/dev/null && echo /usr/bin/python3 || echo $(PYTHON))
 SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find src -name '*.rs')
 
 export VIRTUAL_ENV := $(CURDIR)/.venv
@@ -24,8 +29,8 @@ test: $(BUILT) $(NODES)
 	$(BIN)/pytest
 
 check: $(BUILT) $(DENY)
-	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --no-default-features -- -D warnings
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -34,8 +39,8 @@ check: $(BUILT) $(DENY)
 	$(BIN)/python tools/audit.py
 	$(MAKE) test
 
-bench: $(BUILT) $(NODES)
-	$(BIN)/python benches/run.py
+bench: $(BUILT) $(PEERS)
+	$(BENCH)/bin/python benches/run.py --save
 
 wheel: $(TOOLS)
 	rm -rf dist
@@ -45,7 +50,7 @@ wheel-check: wheel
 	$(BIN)/python tools/wheel_check.py
 
 fmt: $(TOOLS)
-	cargo fmt
+	cargo fmt --all
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
@@ -53,6 +58,12 @@ $(TOOLS): requirements-dev.txt
 	@$(PYTHON) -c 'import ensurepip' || { echo 'Python cannot make environments: apt-get install python3-venv'; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --requirement requirements-dev.txt
+	touch $@
+
+# One after the other: a client that cannot be installed is left out of the comparison, and the report says so.
+$(PEERS): benches/requirements.txt
+	$(BENCH_PYTHON) -m venv $(BENCH)
+	grep -v '^#' $< | xargs -n 1 $(BENCH)/bin/pip install --quiet || echo '!!! not all clients can be compared'
 	touch $@
 
 $(BUILT): $(TOOLS) $(SOURCES)

@@ -1,95 +1,113 @@
-"""Requests per second of `manager.request` beside aiohttp with orjson, against a real node.
+"""The benchmark: every client in a process of its own, all asking one node, in turn, round after round.
 
-Both run in this process, in turn, round after round, so that whatever the machine does meanwhile meets both.
-What is printed are medians with the smallest and the largest round, and the ratio within each round.
+Whatever the machine does meanwhile meets all of them. Only one works at a time, and nothing is pinned to a
+processor.
 """
 
+from __future__ import annotations
+
 import argparse
-import asyncio
-import statistics
+import importlib.util
+import resource
+import shlex
 import sys
-import time
-from collections.abc import Awaitable, Callable
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
-import aiohttp
-import orjson
+import plot
+import processes
+import report
+from processes import FailedError, Node, Worker
+from results import Result
+from scenarios import SCENARIOS, Scenario
 
-from genesis_replicator import ChainManager
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from servers import anvil
-
-Ask = Callable[[], Awaitable[object]]
-
-
-async def throughput(ask: Ask, in_flight: int, seconds: float) -> float:
-    """How many requests a second `in_flight` askers get through."""
-    end = time.perf_counter() + seconds
-    counts = [0] * in_flight
-
-    async def asker(number: int) -> None:
-        while time.perf_counter() < end:
-            await ask()
-            counts[number] += 1
-
-    start = time.perf_counter()
-    await asyncio.gather(*(asker(number) for number in range(in_flight)))
-    return sum(counts) / (time.perf_counter() - start)
+HERE = Path(__file__).parent
+#: More than the sockets of all clients of the largest scenario together, which the node holds.
+FILES = 16_384
 
 
-async def compare(url: str, in_flight: int, rounds: int, seconds: float) -> None:
-    """Measure both in turn and print what came of it."""
-    connector = aiohttp.TCPConnector(limit=in_flight)
-    session = aiohttp.ClientSession(connector=connector)
-    async with ChainManager(max_connections=in_flight) as manager, session:
-        await manager.connect_to_chain("node", url)
+def measure(scenario: Scenario, node: Node, rounds: int, seconds: float) -> Result:
+    """Let all clients of the scenario take their turns."""
+    result = Result(scenario)
+    workers: dict[str, Worker] = {}
+    with ExitStack() as stack:
+        for client in scenario.clients:
+            try:
+                worker = Worker(scenario.task(client, node.addresses, str(node.ca)))
+                workers[client] = stack.enter_context(worker)
+            except FailedError as failure:
+                result.failures[client] = str(failure)
+        for number in range(rounds):
+            order = list(workers)
+            first = number % max(len(order), 1)
+            for client in order[first:] + order[:first]:
+                try:
+                    result.rounds.setdefault(client, []).append(workers[client].turn(seconds))
+                except FailedError as failure:
+                    result.failures[client] = str(failure)
+                    del workers[client]
+    # In the order of the scenario, and only those who were there to the end.
+    result.rounds = {client: result.rounds[client] for client in scenario.clients if client in workers}
+    return result
 
-        async def ours() -> object:
-            return await manager.request("node", "eth_blockNumber")
 
-        async def theirs() -> object:
-            body = orjson.dumps({"jsonrpc": "2.0", "id": 1, "method": "eth_blockNumber", "params": []})
-            headers = {"content-type": "application/json"}
-            async with session.post(url, data=body, headers=headers) as response:
-                return orjson.loads(await response.read())["result"]
-
-        clients: dict[str, Ask] = {"genesis-replicator": ours, "aiohttp + orjson": theirs}
-        for ask in clients.values():
-            await throughput(ask, in_flight, seconds / 4)
-        rates: dict[str, list[float]] = {name: [] for name in clients}
-        for _ in range(rounds):
-            for name, ask in clients.items():
-                rates[name].append(await throughput(ask, in_flight, seconds))
-    report(rates, in_flight)
+def chosen(options: argparse.Namespace) -> list[Scenario]:
+    """The scenarios that were asked for, with the clients that were asked for."""
+    scenarios = []
+    for scenario in SCENARIOS:
+        if options.only and not any(scenario.name.startswith(name) for name in options.only.split(",")):
+            continue
+        if options.in_flight and scenario.in_flight not in options.in_flight:
+            continue
+        clients = options.clients.split(",") if options.clients else scenario.clients
+        clients = tuple(client for client in scenario.clients if client in clients)
+        if clients:
+            scenarios.append(scenario.only(clients))
+    return scenarios
 
 
-def report(rates: dict[str, list[float]], in_flight: int) -> None:
-    """Print the table."""
-    base = rates["aiohttp + orjson"]
-    for name, rounds in rates.items():
-        ratios = [rate / other for rate, other in zip(rounds, base, strict=True)]
-        print(
-            f"{in_flight:4} in flight  {name:20} {statistics.median(rounds):9,.0f} requests/s "
-            f"({min(rounds):,.0f} to {max(rounds):,.0f})  {statistics.median(ratios):5.2f} x "
-            f"({min(ratios):.2f} to {max(ratios):.2f})"
-        )
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", help="names of scenarios, or how they begin, with commas between them")
+    parser.add_argument("--clients", help="names of clients, with commas between them")
+    parser.add_argument("--in-flight", type=int, nargs="+", help="only scenarios with so many in flight")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=0.5)
+    parser.add_argument("--save", action="store_true", help="write results.md and results.png")
+    return parser.parse_args()
 
 
 def main() -> None:
-    """Measure against an anvil of our own."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--in-flight", type=int, nargs="+", default=[1, 64])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.0)
-    options = parser.parse_args()
-    program = anvil.find()
-    if program is None:
-        sys.exit("the benchmark needs anvil: npm ci in tests/node")
-    print(f"Python {sys.version.split()[0]}, server and client on one machine")
-    with anvil.running(program) as url:
-        for in_flight in options.in_flight:
-            asyncio.run(compare(url, in_flight, options.rounds, options.seconds))
+    """Measure, and say what came of it."""
+    options = parse()
+    scenarios = chosen(options)
+    if not scenarios:
+        sys.exit("no scenario is called so: " + ", ".join(dict.fromkeys(each.name for each in SCENARIOS)))
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(FILES, most), most))
+    processes.build()
+    results: dict[str, Result] = {}
+    with tempfile.TemporaryDirectory() as folder, Node(Path(folder)) as node:
+        for scenario in scenarios:
+            print(f"{scenario.title}: {', '.join(scenario.clients)}", file=sys.stderr, flush=True)
+            results[scenario.title] = measure(scenario, node, options.rounds, options.seconds)
+    command = "make bench" if options.save else shlex.join(["benches/run.py", *sys.argv[1:]])
+    text = report.document(results, command, options.rounds, options.seconds)
+    print(text)
+    if options.save:
+        (HERE / "results.md").write_text(text)
+        draw(results)
+
+
+def draw(results: dict[str, Result]) -> None:
+    """The picture for the README."""
+    result = results.get("small, 64 in flight")
+    if importlib.util.find_spec("matplotlib") is None:
+        print("no picture: matplotlib is missing", file=sys.stderr)
+    elif result:
+        plot.draw(result, HERE / "results.png")
 
 
 if __name__ == "__main__":

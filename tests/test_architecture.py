@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 RUST = sorted((ROOT / "src").rglob("*.rs"))
+BENCHES = sorted((ROOT / "benches").rglob("*.rs"))
 PYTHON = [
     path
     for folder in ("python", "tests", "benches", "tools")
@@ -56,7 +57,7 @@ def test_only_one_file_turns_errors_into_exceptions() -> None:
     assert offenders(RUST, r"import_exception!|create_exception!", r"bindings/errors\.rs$") == []
 
 
-@pytest.mark.parametrize("path", RUST + PYTHON, ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("path", RUST + BENCHES + PYTHON, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_source_file_is_short_and_says_what_it_is_for(path: Path) -> None:
     lines = path.read_text().splitlines()
     assert len(lines) <= 400
