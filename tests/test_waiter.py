@@ -194,6 +194,7 @@ def test_a_task_that_ends_the_loop_leaves_the_others_their_results(node: Scripte
         main = loop.create_task(all_at_once())
         with pytest.raises(SystemExit):
             loop.run_until_complete(main)
+        assert isinstance(tasks[0].exception(), SystemExit)
         main.cancel()
         assert loop.run_until_complete(asyncio.wait_for(asyncio.gather(*tasks[1:]), 10)) == [[1], [2], [3]]
         loop.run_until_complete(manager.stop())
