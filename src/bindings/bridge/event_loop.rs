@@ -62,7 +62,9 @@ impl LoopBridge {
             let Some(bridge) = bridge.bind(py).upgrade() else { continue };
             let Ok(bridge) = bridge.cast_into::<Self>() else { continue };
             let jobs: Vec<_> = lock(&bridge.get().waiters).jobs().map(Arc::clone).collect();
-            jobs.iter().for_each(|job| job.stop());
+            for job in jobs {
+                job.stop();
+            }
         }
     }
 

@@ -1,9 +1,10 @@
 //! The bridge from Rust futures to asyncio: an awaitable that every part of asyncio takes for a coroutine.
 //!
-//! `coroutine` is what Python sees, `protocol` its small print. When its work is not ready at once it becomes a `job`
-//! on the runtime, for which the coroutine is `waiting`. A finished job leaves a number on the `queue` of its event loop, which is woken through a `signal` once for many results;
-//! there `event_loop` completes the `asyncio.Future` that the number stands for. No Python object ever gets to the
-//! runtime's thread, and that thread never takes the GIL.
+//! `coroutine` is what Python sees, `protocol` its small print; its work is an `operation`. When that is not ready at once
+//! it becomes a `job` on the runtime, for which the coroutine is `waiting`; the jobs that can go on stand in `line`. A
+//! finished job leaves a key on the `queue` of its event loop, which is woken through a `signal` once for many results.
+//! There `event_loop` completes the `waiter` that the key stands for among all `waiters`. No Python object ever gets to
+//! the runtime's thread, and that thread never takes the GIL.
 
 mod coroutine;
 mod event_loop;
