@@ -14,7 +14,9 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
 
-pub use cursor::{Cursor, NotJson, RawString};
+pub use cursor::{Cursor, NotJson};
+pub use escapes::unescape;
+use cursor::RawString;
 use shapes::Shapes;
 use stack::{Key, Open, Stack};
 
@@ -328,10 +330,14 @@ fn number(py: Python<'_>, digits: &str) -> Result<Py<PyAny>, InError> {
 }
 
 /// The string that stands between two quotes.
-pub fn string<'py>(py: Python<'py>, raw: RawString<'_>) -> Result<Bound<'py, PyString>, InError> {
+fn string<'py>(py: Python<'py>, raw: RawString<'_>) -> Result<Bound<'py, PyString>, InError> {
     if raw.plain {
         return Ok(PyString::from_bytes(py, raw.text)?);
     }
-    let bytes = PyBytes::new(py, &escapes::unescape(raw.text).ok_or(NotJson)?);
-    Ok(PyString::from_encoded_object(&bytes, Some(c"utf-8"), Some(c"surrogatepass"))?)
+    Ok(unescaped(py, &unescape(raw.text).ok_or(NotJson)?)?)
+}
+
+/// The string of these bytes: UTF-8, where a lone surrogate has three bytes.
+pub fn unescaped<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyString>> {
+    PyString::from_encoded_object(&PyBytes::new(py, bytes), Some(c"utf-8"), Some(c"surrogatepass"))
 }

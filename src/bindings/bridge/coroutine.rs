@@ -9,7 +9,7 @@ use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
-use super::job::{self, Finish, Outcome, Work};
+use super::job::{self, Finish, Finished, Outcome, Work};
 use super::protocol::{Scope, exception, stop_iteration};
 use super::waiting::Waiting;
 use super::{Release, lock};
@@ -46,6 +46,8 @@ enum State {
     New(Start, Box<dyn FnOnce() -> Work + Send>),
     Ready(Py<PyAny>),
     Waiting(Waiting),
+    /// A part of the result is there, and the event loop has its turn.
+    Finishing(Finish),
     /// Also while it is being advanced.
     Closed,
 }
@@ -55,13 +57,14 @@ impl Coroutine {
     ///
     /// `make` is called when it is awaited, on the thread of the event loop; `finish` there when the caller resumes.
     /// Both run in the context of the runtime, and so does every drop of the future and of a result that nobody takes.
-    pub fn new<F, T>(
+    pub fn new<F, T, R>(
         name: &'static str,
         start: Start,
         make: impl FnOnce() -> F + Send + 'static,
-        finish: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+        finish: impl FnOnce(Python<'_>, T) -> PyResult<R> + Send + 'static,
     ) -> Self
     where
+        R: Into<Finished>,
         F: Future<Output = error::Result<T>> + Send + 'static,
         T: Send + 'static,
     {
@@ -70,7 +73,7 @@ impl Coroutine {
             Box::pin(async move {
                 let result = future.await;
                 Box::new(move |py: Python<'_>| match result {
-                    Ok(value) => finish(py, value),
+                    Ok(value) => finish(py, value).map(Into::into),
                     Err(error) => Err(errors::to_py(py, error)),
                 }) as Finish
             })
@@ -85,7 +88,7 @@ impl Coroutine {
 
     /// An operation whose arguments are bad, which is told when it is awaited.
     pub fn failed(name: &'static str, error: PyErr) -> Self {
-        Self::new(name, Start::Poll, || async { Ok(()) }, move |_, ()| Err(error))
+        Self::new(name, Start::Poll, || async { Ok(()) }, move |_, ()| Err::<Py<PyAny>, _>(error))
     }
 
     /// The same operation, also for `async with`: what it gives is handed to `release` at the end of the block.
@@ -124,6 +127,11 @@ impl Coroutine {
             State::New(start, begin) => self.begin(py, start, begin),
             State::Ready(value) => Err(stop_iteration(value.bind(py))),
             State::Waiting(waiting) => self.resume(py, waiting),
+            State::Finishing(finish) => {
+                let io = runtime::io(py)?;
+                let _runtime = io.enter();
+                self.end(py, Outcome::Finished(finish))
+            }
             State::Closed => Err(already_awaited()),
         }
     }
@@ -135,7 +143,7 @@ impl Coroutine {
         if start == Start::Poll {
             let mut context = Context::from_waker(task::Waker::noop());
             if let Poll::Ready(outcome) = job::poll(&mut work, &mut context) {
-                return Err(self.end(py, outcome));
+                return self.end(py, outcome);
             }
         }
         self.suspend(py, Waiting::start(py, Arc::clone(&io), work)?)
@@ -145,7 +153,7 @@ impl Coroutine {
         match waiting.take() {
             Some(outcome) => {
                 let _runtime = waiting.enter();
-                Err(self.end(py, outcome))
+                self.end(py, outcome)
             }
             None => self.suspend(py, waiting),
         }
@@ -157,19 +165,24 @@ impl Coroutine {
         Ok(future)
     }
 
-    /// The exception that ends the coroutine: its own, or the one that carries its value.
-    fn end(&self, py: Python<'_>, outcome: Outcome) -> PyErr {
-        let kept = lock(&self.kept).take();
-        match outcome.into_python(py) {
-            Ok(value) => {
-                let value = kept.filter(|kept| kept.given).map_or(value, |kept| kept.object);
-                if let Some(scope) = &self.scope {
-                    scope.keep(py, &value);
-                }
-                stop_iteration(value.bind(py))
+    /// Ends the coroutine with an exception: its own, or the one that carries its value. Where there is more to do
+    /// than the event loop should wait for, a bare `None` is yielded: asyncio comes back in its next iteration.
+    fn end(&self, py: Python<'_>, outcome: Outcome) -> PyResult<Py<PyAny>> {
+        let value = match outcome.into_python(py) {
+            Ok(Finished::Later(finish)) => {
+                self.replace(State::Finishing(finish))?;
+                return Ok(py.None());
             }
-            Err(error) => error,
+            Ok(Finished::Value(value)) => Ok(value),
+            Err(error) => Err(error),
+        };
+        let kept = lock(&self.kept).take();
+        let value = value?;
+        let value = kept.filter(|kept| kept.given).map_or(value, |kept| kept.object);
+        if let Some(scope) = &self.scope {
+            scope.keep(py, &value);
         }
+        Err(stop_iteration(value.bind(py)))
     }
 }
 
@@ -191,7 +204,9 @@ impl Coroutine {
 
     fn __await__<'a, 'py>(slf: &'a Bound<'py, Self>) -> PyResult<&'a Bound<'py, Self>> {
         match *lock(slf.get().state.get()?) {
-            State::Waiting(_) => Err(PyRuntimeError::new_err("coroutine is being awaited already")),
+            State::Waiting(_) | State::Finishing(_) => {
+                Err(PyRuntimeError::new_err("coroutine is being awaited already"))
+            }
             _ => Ok(slf),
         }
     }
@@ -261,7 +276,7 @@ impl Coroutine {
         match &*state {
             State::Ready(value) => visit.call(value),
             State::Waiting(waiting) => waiting.traverse(&visit),
-            State::New(..) | State::Closed => Ok(()),
+            State::New(..) | State::Finishing(_) | State::Closed => Ok(()),
         }
     }
 

@@ -15,7 +15,21 @@ use super::queue::{Key, Queue};
 use crate::bindings::runtime::{Io, is_shut_down};
 
 /// Turns a result into a Python object, on the thread of the event loop.
-pub type Finish = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
+pub type Finish = Box<dyn FnOnce(Python<'_>) -> PyResult<Finished> + Send>;
+
+/// How far a result has become a Python object.
+pub enum Finished {
+    /// It has.
+    Value(Py<PyAny>),
+    /// The rest would keep the event loop for too long: it is done in its next iterations.
+    Later(Finish),
+}
+
+impl From<Py<PyAny>> for Finished {
+    fn from(value: Py<PyAny>) -> Self {
+        Self::Value(value)
+    }
+}
 
 /// A future that ends with what is left to do in Python.
 pub type Work = Pin<Box<dyn Future<Output = Finish> + Send>>;
@@ -32,7 +46,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// The value or the exception. A result that never gets here is dropped, and what it holds is free again.
-    pub fn into_python(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    pub fn into_python(self, py: Python<'_>) -> PyResult<Finished> {
         match self {
             Self::Finished(finish) => finish(py),
             Self::Panicked => {

@@ -17,6 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use coroutine::{Coroutine, Start};
 pub use event_loop::LoopBridge;
+pub use job::Finished;
 pub use protocol::Release;
 pub use queue::Flusher;
 

@@ -1,5 +1,7 @@
 //! A place in a JSON text, and the tokens that are read from it.
 
+use std::ops::Range;
+
 /// The text ends or goes on in a way that no JSON text does.
 #[derive(Debug)]
 pub struct NotJson;
@@ -85,5 +87,41 @@ impl<'a> Cursor<'a> {
         let digits = std::str::from_utf8(digits).map_err(|_| NotJson)?;
         self.at += digits.len().checked_sub(1).ok_or(NotJson)?;
         Ok(digits)
+    }
+
+    /// Reads a value without looking into it; where it stands.
+    pub fn skip(&mut self) -> Result<Range<usize>, NotJson> {
+        let first = self.token()?;
+        let start = self.at - 1;
+        match first {
+            b'"' => {
+                self.string()?;
+            }
+            b'{' | b'[' => self.skip_members()?,
+            _ => {
+                let rest = self.text.get(self.at..).unwrap_or_default();
+                let ends = |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t');
+                self.at += rest.iter().position(ends).unwrap_or(rest.len());
+            }
+        }
+        Ok(start..self.at)
+    }
+
+    /// The rest of a container whose first byte was read. It needs no stack, for in a checked text they match.
+    fn skip_members(&mut self) -> Result<(), NotJson> {
+        let mut depth = 1_usize;
+        while depth > 0 {
+            let byte = *self.text.get(self.at).ok_or(NotJson)?;
+            self.at += 1;
+            match byte {
+                b'"' => {
+                    self.string()?;
+                }
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth -= 1,
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }
