@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use super::answers;
 use super::arguments;
 use super::bridge::{Coroutine, Start};
+use super::decode::Decode;
 use super::process::Owned;
 use super::runtime;
 use crate::engine::config;
@@ -67,12 +68,14 @@ impl Connection {
     ) -> PyResult<Coroutine> {
         const NAME: &str = "Connection.request";
         let connection = slf.get().0.get()?.clone();
-        let (request, decode) = match arguments::request(slf.py(), method, params, decode) {
+        let py = slf.py();
+        let request = arguments::request(py, method, params);
+        let (request, decode) = match request.and_then(|request| Ok((request, Decode::parse(py, decode)?))) {
             Ok(both) => both,
             Err(error) => return Ok(Coroutine::failed(NAME, error)),
         };
         let call = async move { connection.request(&request, config::timeout(timeout)?).await };
-        let coroutine = Coroutine::new(NAME, Start::Spawn, || call, move |py, text| decode.finish(py, text));
+        let coroutine = Coroutine::new(NAME, Start::Spawn, || call, decode.finish());
         // Held as a method would: one that nobody else holds would be given back in the middle of its call.
         Ok(coroutine.keeping(slf.clone().into_any().unbind()))
     }

@@ -32,9 +32,9 @@ impl Decode {
         }
     }
 
-    /// What the caller gets for a result, and when.
-    pub fn finish(self, py: Python<'_>, text: Bytes) -> PyResult<Finished> {
-        match self {
+    /// Makes what the caller gets of a result.
+    pub fn finish(self) -> impl FnOnce(Python<'_>, Bytes) -> PyResult<Finished> {
+        move |py, text| match self {
             Self::Json => go_on(py, text, Decoder::default()),
             Self::Raw => Ok(PyBytes::new(py, &text).into_any().unbind().into()),
             Self::Lazy => lazy::value(py, text).map(Finished::from),
