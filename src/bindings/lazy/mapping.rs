@@ -56,7 +56,7 @@ impl LazyMapping {
     fn __getitem__(&self, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         match self.find(key)? {
             Some(at) => member(key.py(), &self.0, at),
-            None => Err(PyKeyError::new_err(key.clone().unbind())),
+            None => Err(PyKeyError::new_err((key.clone().unbind(),))),
         }
     }
 
