@@ -3,6 +3,8 @@
 //! The text was checked on the I/O thread, so this only builds. It keeps its own stack: how deep an answer may nest
 //! must not depend on the stack of the thread that it is read on, and the work can stop at any value and go on later.
 
+#[cfg(target_arch = "x86_64")]
+mod blocks;
 mod cursor;
 mod escapes;
 mod shapes;
@@ -14,9 +16,9 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
 
+use cursor::RawString;
 pub use cursor::{Cursor, NotJson};
 pub use escapes::unescape;
-use cursor::RawString;
 use shapes::Shapes;
 use stack::{Key, Open, Stack};
 
@@ -280,10 +282,7 @@ impl Reader<'_, '_> {
     }
 }
 
-fn extend<'py>(
-    list: &Bound<'py, PyList>,
-    members: impl Iterator<Item = Bound<'py, PyAny>>,
-) -> PyResult<()> {
+fn extend<'py>(list: &Bound<'py, PyList>, members: impl Iterator<Item = Bound<'py, PyAny>>) -> PyResult<()> {
     for member in members {
         list.append(member)?;
     }

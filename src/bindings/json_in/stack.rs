@@ -46,6 +46,7 @@ pub enum Key {
 
 impl Stack {
     /// The one that was put back last, or a new one.
+    #[allow(clippy::unnecessary_box_returns, reason = "it stays in the box that it was left in")]
     pub fn spare() -> Box<Self> {
         SPARE.with(Cell::take).unwrap_or_default()
     }

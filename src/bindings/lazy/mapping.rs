@@ -27,11 +27,7 @@ impl LazyMapping {
 
     /// The value of `key`, or `default`.
     #[pyo3(signature = (key, default=None, /))]
-    fn get(
-        &self,
-        key: &Bound<'_, PyAny>,
-        default: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Option<Py<PyAny>>> {
+    fn get(&self, key: &Bound<'_, PyAny>, default: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Py<PyAny>>> {
         match self.find(key)? {
             Some(at) => member(key.py(), &self.0, at).map(Some),
             None => Ok(default.map(|default| default.clone().unbind())),

@@ -37,7 +37,8 @@ impl LazySequence {
         stop: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let zero = PyInt::new(slf.py(), 0).into_any();
-        abstract_class(slf.py(), "Sequence")?.call_method1("index", (slf, value, start.unwrap_or(&zero), stop))
+        abstract_class(slf.py(), "Sequence")?
+            .call_method1("index", (slf, value, start.unwrap_or(&zero), stop))
     }
 
     /// How often `value` is in it.
@@ -56,7 +57,8 @@ impl LazySequence {
         let place: isize = key.extract().map_err(|error: PyErr| {
             if error.is_instance_of::<PyOverflowError>(py) { outside() } else { error }
         })?;
-        let place = if place < 0 { places.len().checked_add_signed(place) } else { usize::try_from(place).ok() };
+        let place =
+            if place < 0 { places.len().checked_add_signed(place) } else { usize::try_from(place).ok() };
         let at = place.and_then(|place| places.get(place)).ok_or_else(outside)?;
         member(py, &self.0, at)
     }
@@ -114,7 +116,12 @@ impl LazySequence {
         }
     }
 
-    fn slice(&self, py: Python<'_>, slice: &Bound<'_, PySlice>, places: &[Range<usize>]) -> PyResult<Py<PyAny>> {
+    fn slice(
+        &self,
+        py: Python<'_>,
+        slice: &Bound<'_, PySlice>,
+        places: &[Range<usize>],
+    ) -> PyResult<Py<PyAny>> {
         let indices = slice.indices(places.len().cast_signed())?;
         let list = PyList::empty(py);
         let mut place = indices.start;
