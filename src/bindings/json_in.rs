@@ -312,15 +312,16 @@ fn scalar(py: Python<'_>, cursor: &mut Cursor<'_>, first: u8) -> Result<Py<PyAny
         b't' => (&b"rue"[..], PyBool::new(py, true).to_owned().into_any().unbind()),
         b'f' => (&b"alse"[..], PyBool::new(py, false).to_owned().into_any().unbind()),
         b'n' => (&b"ull"[..], py.None()),
-        _ => return number(py, cursor.number()?),
+        _ => return number(py, cursor),
     };
     if cursor.take(word.0) { Ok(word.1) } else { Err(NotJson.into()) }
 }
 
-fn number(py: Python<'_>, digits: &str) -> Result<Py<PyAny>, InError> {
-    if let Ok(value) = digits.parse::<i64>() {
+fn number(py: Python<'_>, cursor: &mut Cursor<'_>) -> Result<Py<PyAny>, InError> {
+    if let Some(value) = cursor.short_integer() {
         return Ok(PyInt::new(py, value).into_any().unbind());
     }
+    let digits = cursor.number()?;
     if digits.contains(['.', 'e', 'E']) {
         let value = digits.parse().map_err(|_| NotJson)?;
         return Ok(PyFloat::new(py, value).into_any().unbind());

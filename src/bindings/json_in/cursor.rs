@@ -78,6 +78,26 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// A whole number of at most 18 digits whose first byte was read, unless it is another one.
+    pub fn short_integer(&mut self) -> Option<i64> {
+        let rest = self.text.get(self.at.checked_sub(1)?..)?;
+        let (negative, digits) = match rest {
+            [b'-', digits @ ..] => (true, digits),
+            digits => (false, digits),
+        };
+        let mut value = 0;
+        let mut length = 0;
+        for digit in digits.iter().take(19).take_while(|byte| byte.is_ascii_digit()) {
+            value = value * 10 + i64::from(digit - b'0');
+            length += 1;
+        }
+        if length == 0 || length > 18 || matches!(digits.get(length), Some(b'.' | b'e' | b'E')) {
+            return None;
+        }
+        self.at += length - usize::from(!negative);
+        Some(if negative { -value } else { value })
+    }
+
     /// A number whose first byte was read.
     pub fn number(&mut self) -> Result<&'a str, NotJson> {
         let rest = self.at.checked_sub(1).and_then(|start| self.text.get(start..)).ok_or(NotJson)?;
