@@ -28,6 +28,8 @@ async def manage(manager: ChainManager) -> None:
     assert_type(await manager.get_connected_chains(), list[str])
     assert_type(await manager.get_chain_status("eth"), dict[str, Any])
     assert_type(await manager.request("eth", "eth_call", [{"to": "0x0"}, "latest"], timeout=5), Any)
+    assert_type(await manager.request("eth", "eth_blockNumber", decode="raw"), bytes)
+    assert_type(await manager.request("eth", "eth_blockNumber", decode="lazy"), Any)
     assert_type(await manager.request_many("eth", [("eth_chainId", [])], concurrency=8), list[Any])
     assert_type(await manager.verify_credentials("eth"), bool)
     assert_type(await manager.get_pool_metrics(), dict[str, Any])
