@@ -38,7 +38,7 @@ pub fn refused(py: Python<'_>, error: json_in::InError) -> PyErr {
             let message = "the answer holds an integer longer than sys.get_int_max_str_digits()";
             to_py(py, Error::new(Kind::Protocol, message))
         }
-        json_in::InError::Python(error) => error,
+        json_in::InError::Python(error) => *error,
     }
 }
 

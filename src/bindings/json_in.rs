@@ -44,18 +44,18 @@ pub enum InError {
     TooDeep,
     /// Python raised: out of memory, or an integer longer than `sys.get_int_max_str_digits()`. A `ValueError` also if
     /// the text is not JSON, which does not happen to one that was checked.
-    Python(PyErr),
+    Python(Box<PyErr>),
 }
 
 impl From<PyErr> for InError {
     fn from(error: PyErr) -> Self {
-        Self::Python(error)
+        Self::Python(Box::new(error))
     }
 }
 
 impl From<NotJson> for InError {
     fn from(_: NotJson) -> Self {
-        Self::Python(PyValueError::new_err("not JSON"))
+        PyValueError::new_err("not JSON").into()
     }
 }
 

@@ -37,6 +37,7 @@ pub struct Shapes {
     /// The keys that remember a value.
     remembering: Vec<Known>,
     patterns: usize,
+    full: bool,
 }
 
 #[derive(Default)]
@@ -60,7 +61,7 @@ struct Node {
 
 impl Default for Shapes {
     fn default() -> Self {
-        Self { nodes: vec![Node::default()], remembering: Vec::new(), patterns: 0 }
+        Self { nodes: vec![Node::default()], remembering: Vec::new(), patterns: 0, full: false }
     }
 }
 
@@ -68,9 +69,9 @@ impl Shapes {
     /// The beginning of an object.
     pub const ROOT: Known = Known(0);
 
-    /// Whether no more keys can be learned.
+    /// Whether there was no room for a key. Then it is better to begin anew with the next text.
     pub fn is_full(&self) -> bool {
-        self.nodes.len() > KEYS
+        self.full
     }
 
     /// Reads a key, if it has followed here before.
@@ -93,9 +94,12 @@ impl Shapes {
     /// Gets to know a key; it comes back if there are too many.
     pub fn learn(&mut self, after: Known, text: &[u8], key: Py<PyString>) -> Result<Known, Py<PyString>> {
         let known = Known(self.nodes.len());
-        let full = self.is_full() || text.len() > LENGTH;
         let Some(node) = self.nodes.get_mut(after.0) else { return Err(key) };
-        if full || node.next.len() == BRANCHES {
+        if text.len() > LENGTH {
+            return Err(key);
+        }
+        if known.0 > KEYS || node.next.len() == BRANCHES {
+            self.full = true;
             node.strangers = node.strangers.saturating_add(1);
             return Err(key);
         }
