@@ -52,8 +52,9 @@ TREE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "ExecutionRevertedError": (("RpcError",), ()),
 }
 CLASSES = {"ChainManager", "ConnectionPool", "Connection", "RateLimiter", "MetricsCollector"}
+LAZY = {"LazyMapping", "LazySequence"}
 PATHS: dict[str, set[str]] = {
-    ROOT: CLASSES | set(TREE) | {"validate_credentials", "__version__"},
+    ROOT: CLASSES | LAZY | set(TREE) | {"validate_credentials", "__version__"},
     INTEGRATION: {"ChainManager", "ConnectionPool", "Connection", "RateLimiter", "ChainConnectionError"},
     f"{ROOT}.foundation_services.exceptions": set(TREE),
     f"{ROOT}.security": {"validate_credentials", "RateLimiter", "SecurityError", "RateLimitExceededError"},

@@ -2,10 +2,21 @@
 # program (mypy --strict).
 
 import collections.abc
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    Mapping,
+    Sequence,
+    ValuesView,
+)
 from os import PathLike
 from types import TracebackType
-from typing import Any, Generic, Self, TypeAlias, TypeVar, final
+from typing import Any, ClassVar, Generic, Literal, Self, SupportsIndex, TypeAlias, TypeVar, final, overload
 
 __all__ = [
     "ChainManager",
@@ -13,6 +24,8 @@ __all__ = [
     "ConnectionPool",
     "Coroutine",
     "KeyedRateLimiter",
+    "LazyMapping",
+    "LazySequence",
     "MetricsCollector",
     "RateLimitDecision",
     "RateLimiter",
@@ -63,9 +76,19 @@ class Connection:
     def chain_id(self) -> str | None: ...
     @property
     def endpoint(self) -> str: ...
+    @overload
     def request(
-        self, method: str, params: _Params = (), *, timeout: float | None = None
+        self,
+        method: str,
+        params: _Params = (),
+        *,
+        timeout: float | None = None,
+        decode: Literal["json", "lazy"] = "json",
     ) -> Coroutine[Any]: ...
+    @overload
+    def request(
+        self, method: str, params: _Params = (), *, timeout: float | None = None, decode: Literal["raw"]
+    ) -> Coroutine[bytes]: ...
     def batch(
         self, calls: Iterable[_Call], *, timeout: float | None = None, return_exceptions: bool = False
     ) -> Coroutine[list[Any]]: ...
@@ -78,6 +101,40 @@ class Connection:
         tb: TracebackType | None,
         /,
     ) -> Coroutine[None]: ...
+
+# What `decode="lazy"` gives. They are registered with `collections.abc`.
+@final
+class LazyMapping(Mapping[str, Any]):
+    def json(self) -> dict[str, Any]: ...
+    def get(self, key: object, default: Any = None, /) -> Any: ...
+    def keys(self) -> KeysView[str]: ...
+    def items(self) -> ItemsView[str, Any]: ...
+    def values(self) -> ValuesView[Any]: ...
+    def __getitem__(self, key: str, /) -> Any: ...
+    def __contains__(self, key: object, /) -> bool: ...
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[str]: ...
+    def __reversed__(self) -> Iterator[str]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+
+@final
+class LazySequence(Sequence[Any]):
+    def json(self) -> list[Any]: ...
+    def index(self, value: Any, start: int = 0, stop: int | None = None, /) -> int: ...
+    def count(self, value: Any, /) -> int: ...
+    @overload
+    def __getitem__(self, key: SupportsIndex, /) -> Any: ...
+    @overload
+    def __getitem__(self, key: slice, /) -> list[Any]: ...
+    def __contains__(self, value: object, /) -> bool: ...
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Any]: ...
+    def __reversed__(self) -> Iterator[Any]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __reduce__(self) -> tuple[type[list[Any]], tuple[list[Any]]]: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
 
 @final
 class ChainManager:
@@ -113,9 +170,26 @@ class ChainManager:
     def get_connected_chains(self) -> Coroutine[list[str]]: ...
     def get_chain_status(self, chain_id: str) -> Coroutine[dict[str, Any]]: ...
     def get_connection(self, chain_id: str, *, timeout: float | None = None) -> Coroutine[Connection]: ...
+    @overload
     def request(
-        self, chain_id: str, method: str, params: _Params = (), *, timeout: float | None = None
+        self,
+        chain_id: str,
+        method: str,
+        params: _Params = (),
+        *,
+        timeout: float | None = None,
+        decode: Literal["json", "lazy"] = "json",
     ) -> Coroutine[Any]: ...
+    @overload
+    def request(
+        self,
+        chain_id: str,
+        method: str,
+        params: _Params = (),
+        *,
+        timeout: float | None = None,
+        decode: Literal["raw"],
+    ) -> Coroutine[bytes]: ...
     def request_many(
         self,
         chain_id: str,

@@ -21,17 +21,25 @@ pub fn boolean(py: Python<'_>, value: bool) -> PyResult<Py<PyAny>> {
     Ok(value.into_pyobject(py)?.to_owned().into_any().unbind())
 }
 
+/// Why an answer is refused that nests deeper than `json_in::MAX_DEPTH`.
+pub const TOO_DEEP: &str = "the answer is nested too deeply";
+
 /// The value that a JSON text stands for.
 pub fn decoded(py: Python<'_>, text: Bytes) -> PyResult<Py<PyAny>> {
-    json_in::to_python(py, &text).map_err(|error| match error {
-        json_in::InError::TooDeep => to_py(py, Error::new(Kind::Protocol, "the answer is nested too deeply")),
+    json_in::to_python(py, &text).map_err(|error| refused(py, error))
+}
+
+/// The exception for a text that was not decoded.
+pub fn refused(py: Python<'_>, error: json_in::InError) -> PyErr {
+    match error {
+        json_in::InError::TooDeep => to_py(py, Error::new(Kind::Protocol, TOO_DEEP)),
         // The only thing in a checked text that Python does not take.
         json_in::InError::Python(error) if error.is_instance_of::<PyValueError>(py) => {
             let message = "the answer holds an integer longer than sys.get_int_max_str_digits()";
             to_py(py, Error::new(Kind::Protocol, message))
         }
-        json_in::InError::Python(error) => error,
-    })
+        json_in::InError::Python(error) => *error,
+    }
 }
 
 /// A list of values, and of exceptions where a call failed and that is wanted.

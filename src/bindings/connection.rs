@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use super::answers;
 use super::arguments;
 use super::bridge::{Coroutine, Start};
+use super::decode::Decode;
 use super::process::Owned;
 use super::runtime;
 use crate::engine::config;
@@ -45,32 +46,36 @@ impl Connection {
     ///     method: Such as `"eth_blockNumber"`.
     ///     params: Anything that `json.dumps` takes; `bytes` become `0x…`.
     ///     timeout: Seconds for all of it; the `request_timeout` of its manager, or 30, by default.
+    ///     decode: `"json"` for Python objects, `"raw"` for the text as bytes, `"lazy"` for objects made when touched.
     ///
     /// Returns:
-    ///     The decoded `result`.
+    ///     The `result`.
     ///
     /// Raises:
     ///     ConnectionClosedError: It was given back.
     ///     RpcError: The node answered with an error.
     ///     RequestTimeoutError: The time is up.
     #[pyo3(
-        signature = (method, params=None, *, timeout=None),
-        text_signature = "($self, method, params=(), *, timeout=None)"
+        signature = (method, params=None, *, timeout=None, decode="json"),
+        text_signature = "($self, method, params=(), *, timeout=None, decode='json')"
     )]
     fn request(
         slf: &Bound<'_, Self>,
         method: &str,
         params: Option<&Bound<'_, PyAny>>,
         timeout: Option<f64>,
+        decode: &str,
     ) -> PyResult<Coroutine> {
         const NAME: &str = "Connection.request";
         let connection = slf.get().0.get()?.clone();
-        let request = match arguments::request(slf.py(), method, params) {
-            Ok(request) => request,
+        let py = slf.py();
+        let request = arguments::request(py, method, params);
+        let (request, decode) = match request.and_then(|request| Ok((request, Decode::parse(py, decode)?))) {
+            Ok(both) => both,
             Err(error) => return Ok(Coroutine::failed(NAME, error)),
         };
         let call = async move { connection.request(&request, config::timeout(timeout)?).await };
-        let coroutine = Coroutine::new(NAME, Start::Spawn, || call, answers::decoded);
+        let coroutine = Coroutine::new(NAME, Start::Spawn, || call, decode.finish());
         // Held as a method would: one that nobody else holds would be given back in the middle of its call.
         Ok(coroutine.keeping(slf.clone().into_any().unbind()))
     }

@@ -1,22 +1,41 @@
 //! JSON text to Python objects, as `json.loads` makes them.
 //!
 //! The text was checked on the I/O thread, so this only builds. It keeps its own stack: how deep an answer may nest
-//! must not depend on the stack of the thread that it is read on.
+//! must not depend on the stack of the thread that it is read on, and the work can stop at any value and go on later.
 
+#[cfg(target_arch = "x86_64")]
+mod blocks;
+mod cursor;
 mod escapes;
+mod shapes;
+mod stack;
+
+use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
 
+use cursor::RawString;
+pub use cursor::{Cursor, NotJson};
+pub use escapes::unescape;
+use shapes::Shapes;
+use stack::{Key, Open, Stack};
+
 /// How deep an answer may nest: a call trace nests twice for each of 1,024 calls.
 pub const MAX_DEPTH: usize = 2_100;
 
-/// Shorter texts have too few keys for a memo to pay.
-const MEMO_FROM: usize = 512;
+/// How long the GIL is held, and the event loop kept, before others get their turn.
+const SLICE: Duration = Duration::from_millis(2);
 
-/// How many different keys the memo holds at a time; a power of two.
-const MEMO_SLOTS: usize = 128;
+/// How much text is read between two looks at the clock.
+const UNWATCHED: usize = 16 * 1024;
+
+/// Shorter texts hardly say the same thing twice.
+const REPEATING: usize = 2_048;
+
+/// How many members wait until they are put into their container together.
+const PENDING: usize = 4_096;
 
 /// Why a text was not turned into objects.
 #[derive(Debug)]
@@ -25,249 +44,300 @@ pub enum InError {
     TooDeep,
     /// Python raised: out of memory, or an integer longer than `sys.get_int_max_str_digits()`. A `ValueError` also if
     /// the text is not JSON, which does not happen to one that was checked.
-    Python(PyErr),
+    Python(Box<PyErr>),
 }
 
 impl From<PyErr> for InError {
     fn from(error: PyErr) -> Self {
-        Self::Python(error)
+        Self::Python(Box::new(error))
     }
 }
 
-/// Builds what `text` says.
+impl From<NotJson> for InError {
+    fn from(_: NotJson) -> Self {
+        PyValueError::new_err("not JSON").into()
+    }
+}
+
+/// Builds what `text` says. Other threads get their turn between slices.
 pub fn to_python(py: Python<'_>, text: &[u8]) -> Result<Py<PyAny>, InError> {
-    let mut reader = Reader { py, text, at: 0, keys: Vec::new() };
-    let value = reader.document()?;
-    match reader.after_space() {
-        None => Ok(value.unbind()),
-        Some(_) => Err(not_json()),
+    let mut decoder = Decoder::new();
+    loop {
+        if let Some(value) = decoder.slice(py, text)? {
+            return Ok(value);
+        }
+        // Whoever waits for the GIL has it before this returns.
+        py.detach(|| {});
     }
 }
 
-fn not_json() -> InError {
-    InError::Python(PyValueError::new_err("not JSON"))
-}
-
-struct Reader<'a, 'py> {
-    py: Python<'py>,
-    text: &'a [u8],
+/// Makes the objects of one text, slice by slice.
+#[derive(Default)]
+pub struct Decoder {
     at: usize,
-    /// The keys that were seen, by a cheap hash: the objects of a list have the same ones.
-    keys: Vec<Option<(&'a [u8], Bound<'py, PyString>)>>,
+    stack: Option<Box<Stack>>,
 }
 
-/// A container whose end was not reached yet.
-enum Open<'py> {
-    List(Bound<'py, PyList>),
-    /// With the key of the value that comes next.
-    Dict(Bound<'py, PyDict>, Bound<'py, PyString>),
-}
+impl Decoder {
+    /// Nothing is built yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
 
-impl<'py> Open<'py> {
-    fn into_value(self) -> Bound<'py, PyAny> {
-        match self {
-            Self::List(list) => list.into_any(),
-            Self::Dict(dict, _) => dict.into_any(),
+    /// Builds from the same text for one slice of time; the value, when it is complete.
+    pub fn slice(&mut self, py: Python<'_>, text: &[u8]) -> Result<Option<Py<PyAny>>, InError> {
+        let mut cursor = Cursor { text, at: self.at };
+        let simple = self.at == 0 && !matches!(cursor.after_space(), Some(b'{' | b'['));
+        if simple {
+            let first = cursor.token()?;
+            let value = scalar(py, &mut cursor, first)?;
+            return cursor.end().map(|()| Some(value)).map_err(InError::from);
         }
-    }
-}
-
-/// What begins at a place in the text.
-enum Begun<'py> {
-    Value(Bound<'py, PyAny>),
-    Container(Open<'py>),
-}
-
-impl<'py> Reader<'_, 'py> {
-    fn document(&mut self) -> Result<Bound<'py, PyAny>, InError> {
-        let mut open: Vec<Open<'py>> = Vec::new();
-        loop {
-            let mut value = match self.begin(open.len())? {
-                Begun::Value(value) => value,
-                Begun::Container(container) => {
-                    open.push(container);
-                    continue;
-                }
-            };
-            // The value may be the last of its container, and that the last of the next, and so on.
-            loop {
-                let Some(mut container) = open.pop() else { return Ok(value) };
-                if self.put(&mut container, value)? {
-                    open.push(container);
-                    break;
-                }
-                value = container.into_value();
-            }
+        let mut reader = Reader { py, cursor, stack: self.stack.take().unwrap_or_else(Stack::spare) };
+        let value = reader.slice()?;
+        self.at = reader.cursor.at;
+        if value.is_some() {
+            reader.cursor.end()?;
+            reader.stack.put_back();
+        } else {
+            self.stack = Some(reader.stack);
         }
-    }
-
-    fn begin(&mut self, depth: usize) -> Result<Begun<'py>, InError> {
-        let value = match self.token()? {
-            b'"' => self.string()?.into_any(),
-            b'{' | b'[' if depth == MAX_DEPTH => return Err(InError::TooDeep),
-            b'{' => {
-                let dict = PyDict::new(self.py);
-                match self.token()? {
-                    b'}' => dict.into_any(),
-                    b'"' => return Ok(Begun::Container(Open::Dict(dict, self.key()?))),
-                    _ => return Err(not_json()),
-                }
-            }
-            b'[' => {
-                let list = PyList::empty(self.py);
-                if self.after_space() != Some(b']') {
-                    return Ok(Begun::Container(Open::List(list)));
-                }
-                self.at += 1;
-                list.into_any()
-            }
-            b't' => self.word(b"rue", PyBool::new(self.py, true).to_owned().into_any())?,
-            b'f' => self.word(b"alse", PyBool::new(self.py, false).to_owned().into_any())?,
-            b'n' => self.word(b"ull", self.py.None().into_bound(self.py))?,
-            _ => self.number()?,
-        };
-        Ok(Begun::Value(value))
-    }
-
-    /// Adds a value to its container; whether another one follows.
-    fn put(&mut self, container: &mut Open<'py>, value: Bound<'py, PyAny>) -> Result<bool, InError> {
-        match container {
-            Open::List(list) => {
-                list.append(value)?;
-                match self.token()? {
-                    b',' => Ok(true),
-                    b']' => Ok(false),
-                    _ => Err(not_json()),
-                }
-            }
-            Open::Dict(dict, key) => {
-                dict.set_item(&*key, value)?;
-                match self.token()? {
-                    b',' => {
-                        if self.token()? != b'"' {
-                            return Err(not_json());
-                        }
-                        *key = self.key()?;
-                        Ok(true)
-                    }
-                    b'}' => Ok(false),
-                    _ => Err(not_json()),
-                }
-            }
-        }
-    }
-
-    /// The next byte that is not white space. It stays to be read.
-    fn after_space(&mut self) -> Option<u8> {
-        while let Some(&byte) = self.text.get(self.at) {
-            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
-                return Some(byte);
-            }
-            self.at += 1;
-        }
-        None
-    }
-
-    /// Reads the next byte that is not white space.
-    fn token(&mut self) -> Result<u8, InError> {
-        let byte = self.after_space().ok_or_else(not_json)?;
-        self.at += 1;
-        Ok(byte)
-    }
-
-    fn word(&mut self, rest: &[u8], value: Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>, InError> {
-        if !self.text.get(self.at..).is_some_and(|text| text.starts_with(rest)) {
-            return Err(not_json());
-        }
-        self.at += rest.len();
         Ok(value)
     }
 }
 
-impl<'a, 'py> Reader<'a, 'py> {
-    /// A key, its first quote being read, and the colon after it.
-    fn key(&mut self) -> Result<Bound<'py, PyString>, InError> {
-        let key = self.known_key()?;
-        match self.token()? {
-            b':' => Ok(key),
-            _ => Err(not_json()),
+struct Reader<'a, 'py> {
+    py: Python<'py>,
+    cursor: Cursor<'a>,
+    stack: Box<Stack>,
+}
+
+impl Reader<'_, '_> {
+    fn slice(&mut self) -> Result<Option<Py<PyAny>>, InError> {
+        let mut watch = self.cursor.at + UNWATCHED;
+        let mut since = None;
+        loop {
+            if self.cursor.at > watch {
+                if since.get_or_insert_with(Instant::now).elapsed() > SLICE {
+                    return Ok(None);
+                }
+                watch = self.cursor.at + UNWATCHED;
+            }
+            let Some(value) = self.begin()? else { continue };
+            if let Some(value) = self.put(value)? {
+                return Ok(Some(value));
+            }
         }
     }
 
-    fn known_key(&mut self) -> Result<Bound<'py, PyString>, InError> {
-        let (raw, plain) = self.raw_string()?;
-        if !plain || self.text.len() < MEMO_FROM {
-            return self.decoded(raw, plain);
+    /// Reads a value, or the beginning of a container, which is then open.
+    fn begin(&mut self) -> Result<Option<Py<PyAny>>, InError> {
+        let value = match self.cursor.token()? {
+            b'"' => self.string()?.into_any(),
+            b'{' | b'[' if self.stack.open.len() == MAX_DEPTH => return Err(InError::TooDeep),
+            b'{' => match self.cursor.token()? {
+                b'}' => PyDict::new(self.py).into_any().unbind(),
+                b'"' => {
+                    self.open(Some(self.stack.keys.len()));
+                    self.key()?;
+                    return Ok(None);
+                }
+                _ => return Err(NotJson.into()),
+            },
+            b'[' => {
+                if self.cursor.after_space() != Some(b']') {
+                    self.open(None);
+                    return Ok(None);
+                }
+                self.cursor.at += 1;
+                PyList::empty(self.py).into_any().unbind()
+            }
+            first => scalar(self.py, &mut self.cursor, first)?,
+        };
+        Ok(Some(value))
+    }
+
+    fn open(&mut self, keys: Option<usize>) {
+        let shape = keys.map(|_| Shapes::ROOT);
+        self.stack.open.push(Open { values: self.stack.values.len(), keys, shape, begun: None });
+    }
+
+    /// Adds a value to its container, and that to its own if it is complete, and so on; the outermost one comes back.
+    fn put(&mut self, mut value: Py<PyAny>) -> Result<Option<Py<PyAny>>, InError> {
+        loop {
+            let Some(open) = self.stack.open.last_mut() else { return Ok(Some(value)) };
+            self.stack.values.push(value);
+            let (first, is_dict) = (open.values, open.keys.is_some());
+            match (self.cursor.token()?, is_dict) {
+                (b',', _) => {
+                    if self.stack.values.len() - first >= PENDING {
+                        self.flush()?;
+                    }
+                    if is_dict {
+                        match self.cursor.token()? {
+                            b'"' => self.key()?,
+                            _ => return Err(NotJson.into()),
+                        }
+                    }
+                    return Ok(None);
+                }
+                (b']', false) => value = self.list()?,
+                (b'}', true) => value = self.dict()?,
+                _ => return Err(NotJson.into()),
+            }
         }
-        if self.keys.is_empty() {
-            self.keys.resize_with(MEMO_SLOTS, || None);
+    }
+
+    /// A key, its first quote being read, and the colon after it.
+    fn key(&mut self) -> Result<(), InError> {
+        let Stack { shapes, keys, open, .. } = &mut *self.stack;
+        let Some(open) = open.last_mut() else { return Err(NotJson.into()) };
+        if let Some(known) = open.shape.and_then(|shape| shapes.next(shape, &mut self.cursor)) {
+            open.shape = Some(known);
+            keys.push(Key::Known(known));
+            return Ok(());
         }
-        let slot = slot(raw);
-        if let Some(Some((known, key))) = self.keys.get(slot)
-            && *known == raw
-        {
-            return Ok(key.clone());
-        }
-        let key = self.decoded(raw, plain)?;
-        if let Some(entry) = self.keys.get_mut(slot) {
-            *entry = Some((raw, key.clone()));
-        }
-        Ok(key)
+        let start = self.cursor.at;
+        let raw = self.cursor.string()?;
+        self.cursor.expect(b':')?;
+        let key = string(self.py, raw)?.unbind();
+        let text = self.cursor.text.get(start..self.cursor.at).unwrap_or_default();
+        // What follows a key that is not known is not known either.
+        let learned = match open.shape.take() {
+            Some(after) => shapes.learn(after, text, key),
+            None => Err(key),
+        };
+        open.shape = learned.as_ref().ok().copied();
+        keys.push(learned.map_or_else(Key::Own, Key::Known));
+        Ok(())
     }
 
     /// A string whose first quote was read.
-    fn string(&mut self) -> Result<Bound<'py, PyString>, InError> {
-        let (raw, plain) = self.raw_string()?;
-        self.decoded(raw, plain)
-    }
-
-    /// What stands between the quotes, and whether it has no escapes.
-    fn raw_string(&mut self) -> Result<(&'a [u8], bool), InError> {
-        let start = self.at;
-        let mut plain = true;
-        loop {
-            let rest = self.text.get(self.at..).ok_or_else(not_json)?;
-            let found = memchr::memchr2(b'"', b'\\', rest).ok_or_else(not_json)?;
-            let end = self.at + found;
-            if rest.get(found) == Some(&b'"') {
-                self.at = end + 1;
-                return Ok((self.text.get(start..end).unwrap_or_default(), plain));
-            }
-            plain = false;
-            self.at = end + 2;
+    fn string(&mut self) -> Result<Py<PyAny>, InError> {
+        let shape = self.stack.open.last().and_then(|open| open.shape);
+        let Some(known) = shape.filter(|_| self.cursor.text.len() >= REPEATING) else {
+            return Ok(string(self.py, self.cursor.string()?)?.into_any().unbind());
+        };
+        if let Some(value) = self.stack.shapes.same_value(self.py, known, &mut self.cursor) {
+            return Ok(value);
         }
-    }
-
-    fn decoded(&self, raw: &[u8], plain: bool) -> Result<Bound<'py, PyString>, InError> {
-        if plain {
-            return Ok(PyString::from_bytes(self.py, raw)?);
-        }
-        let bytes = PyBytes::new(self.py, &escapes::unescape(raw).ok_or_else(not_json)?);
-        Ok(PyString::from_encoded_object(&bytes, Some(c"utf-8"), Some(c"surrogatepass"))?)
-    }
-
-    /// A number whose first byte was read.
-    fn number(&mut self) -> Result<Bound<'py, PyAny>, InError> {
-        let rest = self.text.get(self.at - 1..).ok_or_else(not_json)?;
-        let length =
-            rest.iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'));
-        let digits = rest.get(..length.count()).unwrap_or_default();
-        let digits = std::str::from_utf8(digits).map_err(|_| not_json())?;
-        self.at += digits.len().checked_sub(1).ok_or_else(not_json)?;
-        if digits.contains(['.', 'e', 'E']) {
-            let value = digits.parse().map_err(|_| not_json())?;
-            return Ok(PyFloat::new(self.py, value).into_any());
-        }
-        match digits.parse::<i64>() {
-            Ok(value) => Ok(PyInt::new(self.py, value).into_any()),
-            Err(_) => Ok(self.py.get_type::<PyInt>().call1((digits,))?),
-        }
+        let start = self.cursor.at;
+        let value = string(self.py, self.cursor.string()?)?.into_any().unbind();
+        self.stack.shapes.remember_value(self.py, known, start..self.cursor.at, &value);
+        Ok(value)
     }
 }
 
-/// The place of a key in the memo.
-fn slot(key: &[u8]) -> usize {
-    let hash =
-        key.iter().fold(key.len(), |hash, byte| hash.wrapping_mul(31).wrapping_add(usize::from(*byte)));
-    hash % MEMO_SLOTS
+/// Containers.
+impl Reader<'_, '_> {
+    /// Ends the innermost list.
+    fn list(&mut self) -> Result<Py<PyAny>, InError> {
+        let Some(open) = self.stack.open.pop() else { return Err(NotJson.into()) };
+        let members = self.stack.values.drain(open.values..).map(|value| value.into_bound(self.py));
+        match open.begun {
+            None => Ok(PyList::new(self.py, members)?.into_any().unbind()),
+            Some(begun) => {
+                extend(begun.bind(self.py).cast::<PyList>().map_err(PyErr::from)?, members)?;
+                Ok(begun)
+            }
+        }
+    }
+
+    /// Ends the innermost dict.
+    fn dict(&mut self) -> Result<Py<PyAny>, InError> {
+        let Some(open) = self.stack.open.pop() else { return Err(NotJson.into()) };
+        let first = open.keys.unwrap_or_default();
+        let Stack { shapes, keys, values, .. } = &mut *self.stack;
+        let dict = match (open.begun, open.shape) {
+            (Some(begun), _) => begun.into_bound(self.py).cast_into::<PyDict>().map_err(PyErr::from)?,
+            (None, Some(shape)) => shapes.dict(self.py, shape, keys.get(first..).unwrap_or_default())?,
+            (None, None) => PyDict::new(self.py),
+        };
+        let members = keys.drain(first..).zip(values.drain(open.values..));
+        fill(&dict, shapes, members)?;
+        Ok(dict.into_any().unbind())
+    }
+
+    /// Puts the members that wait into the innermost container.
+    fn flush(&mut self) -> Result<(), InError> {
+        let Stack { open, shapes, keys, values, .. } = &mut *self.stack;
+        let Some(open) = open.last_mut() else { return Err(NotJson.into()) };
+        let values = values.drain(open.values..);
+        if let Some(first) = open.keys {
+            let dict = match &open.begun {
+                Some(begun) => begun.bind(self.py).cast::<PyDict>().map_err(PyErr::from)?.clone(),
+                None => PyDict::new(self.py),
+            };
+            fill(&dict, shapes, keys.drain(first..).zip(values))?;
+            open.begun = Some(dict.into_any().unbind());
+        } else {
+            let list = match &open.begun {
+                Some(begun) => begun.bind(self.py).cast::<PyList>().map_err(PyErr::from)?.clone(),
+                None => PyList::empty(self.py),
+            };
+            extend(&list, values.map(|value| value.into_bound(self.py)))?;
+            open.begun = Some(list.into_any().unbind());
+        }
+        Ok(())
+    }
+}
+
+fn extend<'py>(list: &Bound<'py, PyList>, members: impl Iterator<Item = Bound<'py, PyAny>>) -> PyResult<()> {
+    for member in members {
+        list.append(member)?;
+    }
+    Ok(())
+}
+
+fn fill(
+    dict: &Bound<'_, PyDict>,
+    shapes: &Shapes,
+    members: impl Iterator<Item = (Key, Py<PyAny>)>,
+) -> PyResult<()> {
+    let py = dict.py();
+    for (key, value) in members {
+        let value = value.into_bound(py);
+        match key {
+            Key::Known(known) => shapes.key(py, known).map_or(Ok(()), |key| dict.set_item(key, value))?,
+            Key::Own(key) => dict.set_item(key.into_bound(py), value)?,
+        }
+    }
+    Ok(())
+}
+
+/// A value that is no container, its first byte being read.
+fn scalar(py: Python<'_>, cursor: &mut Cursor<'_>, first: u8) -> Result<Py<PyAny>, InError> {
+    let word = match first {
+        b'"' => return Ok(string(py, cursor.string()?)?.into_any().unbind()),
+        b't' => (&b"rue"[..], PyBool::new(py, true).to_owned().into_any().unbind()),
+        b'f' => (&b"alse"[..], PyBool::new(py, false).to_owned().into_any().unbind()),
+        b'n' => (&b"ull"[..], py.None()),
+        _ => return number(py, cursor),
+    };
+    if cursor.take(word.0) { Ok(word.1) } else { Err(NotJson.into()) }
+}
+
+fn number(py: Python<'_>, cursor: &mut Cursor<'_>) -> Result<Py<PyAny>, InError> {
+    if let Some(value) = cursor.short_integer() {
+        return Ok(PyInt::new(py, value).into_any().unbind());
+    }
+    let digits = cursor.number()?;
+    if digits.contains(['.', 'e', 'E']) {
+        let value = digits.parse().map_err(|_| NotJson)?;
+        return Ok(PyFloat::new(py, value).into_any().unbind());
+    }
+    Ok(py.get_type::<PyInt>().call1((digits,))?.unbind())
+}
+
+/// The string that stands between two quotes.
+fn string<'py>(py: Python<'py>, raw: RawString<'_>) -> Result<Bound<'py, PyString>, InError> {
+    if raw.plain {
+        return Ok(PyString::from_bytes(py, raw.text)?);
+    }
+    Ok(unescaped(py, &unescape(raw.text).ok_or(NotJson)?)?)
+}
+
+/// The string of these bytes: UTF-8, where a lone surrogate has three bytes.
+pub fn unescaped<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyString>> {
+    PyString::from_encoded_object(&PyBytes::new(py, bytes), Some(c"utf-8"), Some(c"surrogatepass"))
 }

@@ -196,9 +196,10 @@ impl ChainManager {
     ///     method: Such as `"eth_blockNumber"`.
     ///     params: Anything that `json.dumps` takes; `bytes` become `0x…`.
     ///     timeout: Seconds for all of it; the manager's `request_timeout` by default.
+    ///     decode: `"json"` for Python objects, `"raw"` for the text as bytes, `"lazy"` for objects made when touched.
     ///
     /// Returns:
-    ///     The decoded `result`.
+    ///     The `result`.
     ///
     /// Raises:
     ///     RpcError: The node answered with an error.
@@ -206,8 +207,8 @@ impl ChainManager {
     ///     PoolTimeoutError: The wait for a connection took all of it.
     ///     ProtocolError: The answer is not a valid one.
     #[pyo3(
-        signature = (chain_id, method, params=None, *, timeout=None),
-        text_signature = "($self, chain_id, method, params=(), *, timeout=None)"
+        signature = (chain_id, method, params=None, *, timeout=None, decode="json"),
+        text_signature = "($self, chain_id, method, params=(), *, timeout=None, decode='json')"
     )]
     fn request(
         &self,
@@ -216,8 +217,9 @@ impl ChainManager {
         method: &str,
         params: Option<&Bound<'_, PyAny>>,
         timeout: Option<f64>,
+        decode: &str,
     ) -> PyResult<Coroutine> {
-        self.requesting(py, chain_id, (method, params), timeout)
+        self.requesting(py, chain_id, (method, params), timeout, decode)
     }
 
     /// Make many calls, a fixed number of them in flight.

@@ -12,9 +12,11 @@ mod answers;
 mod arguments;
 mod bridge;
 mod connection;
+mod decode;
 mod errors;
 mod json_in;
 mod json_out;
+mod lazy;
 mod limiter;
 mod logging;
 mod manager;
@@ -36,6 +38,8 @@ mod _native {
     #[pymodule_export]
     use super::connection::Connection;
     #[pymodule_export]
+    use super::lazy::{LazyMapping, LazySequence};
+    #[pymodule_export]
     use super::limiter::RateLimiter;
     #[pymodule_export]
     use super::manager::ChainManager;
@@ -50,4 +54,9 @@ mod _native {
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
     const __version__: &str = env!("CARGO_PKG_VERSION");
+
+    #[pymodule_init]
+    fn register(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        super::lazy::register(module.py())
+    }
 }

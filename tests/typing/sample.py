@@ -28,6 +28,8 @@ async def manage(manager: ChainManager) -> None:
     assert_type(await manager.get_connected_chains(), list[str])
     assert_type(await manager.get_chain_status("eth"), dict[str, Any])
     assert_type(await manager.request("eth", "eth_call", [{"to": "0x0"}, "latest"], timeout=5), Any)
+    assert_type(await manager.request("eth", "eth_blockNumber", decode="raw"), bytes)
+    assert_type(await manager.request("eth", "eth_blockNumber", decode="lazy"), Any)
     assert_type(await manager.request_many("eth", [("eth_chainId", [])], concurrency=8), list[Any])
     async for pair in manager.stream("eth", [("eth_chainId", [])], timeout=5):
         assert_type(pair, tuple[int, Any])

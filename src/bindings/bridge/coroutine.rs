@@ -9,7 +9,7 @@ use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
-use super::operation::{self, Outcome, Work};
+use super::operation::{self, Finish, Finished, Work};
 use super::protocol::{Scope, exception, stop_iteration};
 use super::waiting::Waiting;
 use super::{Release, lock};
@@ -46,6 +46,8 @@ enum State {
     New(Start, Work),
     Ready(Py<PyAny>),
     Waiting(Waiting),
+    /// A part of the result is there, and the event loop has its turn.
+    Finishing(Finish),
     /// Also while it is being advanced.
     Closed,
 }
@@ -56,13 +58,14 @@ impl Coroutine {
     /// The future that `make` makes is first polled when it is awaited; `finish` is called when the caller resumes, on the
     /// thread of the event loop. Both run in the context of the runtime, and so does every drop of a future that was
     /// polled and of a result that nobody takes.
-    pub fn new<F, T>(
+    pub fn new<F, T, R>(
         name: &'static str,
         start: Start,
         make: impl FnOnce() -> F + Send + 'static,
-        finish: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+        finish: impl FnOnce(Python<'_>, T) -> PyResult<R> + Send + 'static,
     ) -> Self
     where
+        R: Into<Finished> + 'static,
         F: Future<Output = error::Result<T>> + Send + 'static,
         T: Send + 'static,
     {
@@ -76,7 +79,7 @@ impl Coroutine {
 
     /// An operation whose arguments are bad, which is told when it is awaited.
     pub fn failed(name: &'static str, error: PyErr) -> Self {
-        Self::new(name, Start::Poll, || async { Ok(()) }, move |_, ()| Err(error))
+        Self::new(name, Start::Poll, || async { Ok(()) }, move |_, ()| Err::<Py<PyAny>, _>(error))
     }
 
     /// The same operation, also for `async with`: what it gives is handed to `release` at the end of the block.
@@ -115,6 +118,11 @@ impl Coroutine {
             State::New(start, work) => self.begin(py, start, work),
             State::Ready(value) => Err(stop_iteration(value.bind(py))),
             State::Waiting(waiting) => self.resume(py, waiting),
+            State::Finishing(finish) => {
+                let io = runtime::io(py)?;
+                let _runtime = io.enter();
+                self.end(py, finish(py))
+            }
             State::Closed => Err(already_awaited()),
         }
     }
@@ -124,7 +132,7 @@ impl Coroutine {
         if start == Start::Poll {
             let _runtime = io.enter();
             match operation::poll(work, &mut Context::from_waker(task::Waker::noop())) {
-                Ok(outcome) => return Err(self.end(py, outcome)),
+                Ok(outcome) => return self.end(py, outcome.into_python(py)),
                 Err(unfinished) => work = unfinished,
             }
         }
@@ -135,7 +143,7 @@ impl Coroutine {
         match waiting.take() {
             Some(outcome) => {
                 let _runtime = waiting.enter();
-                Err(self.end(py, outcome))
+                self.end(py, outcome.into_python(py))
             }
             None => self.suspend(py, waiting),
         }
@@ -147,19 +155,24 @@ impl Coroutine {
         Ok(waiter)
     }
 
-    /// The exception that ends the coroutine: its own, or the one that carries its value.
-    fn end(&self, py: Python<'_>, outcome: Outcome) -> PyErr {
-        let kept = lock(&self.kept).take();
-        match outcome.into_python(py) {
-            Ok(value) => {
-                let value = kept.filter(|kept| kept.given).map_or(value, |kept| kept.object);
-                if let Some(scope) = &self.scope {
-                    scope.keep(py, &value);
-                }
-                stop_iteration(value.bind(py))
+    /// Ends the coroutine with an exception: its own, or the one that carries its value. Where there is more to do
+    /// than the event loop should wait for, a bare `None` is yielded: asyncio comes back in its next iteration.
+    fn end(&self, py: Python<'_>, finished: PyResult<Finished>) -> PyResult<Py<PyAny>> {
+        let value = match finished {
+            Ok(Finished::Later(finish)) => {
+                self.replace(State::Finishing(finish))?;
+                return Ok(py.None());
             }
-            Err(error) => error,
+            Ok(Finished::Value(value)) => Ok(value),
+            Err(error) => Err(error),
+        };
+        let kept = lock(&self.kept).take();
+        let value = value?;
+        let value = kept.filter(|kept| kept.given).map_or(value, |kept| kept.object);
+        if let Some(scope) = &self.scope {
+            scope.keep(py, &value);
         }
+        Err(stop_iteration(value.bind(py)))
     }
 }
 
@@ -181,7 +194,9 @@ impl Coroutine {
 
     fn __await__<'a, 'py>(slf: &'a Bound<'py, Self>) -> PyResult<&'a Bound<'py, Self>> {
         match *lock(slf.get().state.get()?) {
-            State::Waiting(_) => Err(PyRuntimeError::new_err("coroutine is being awaited already")),
+            State::Waiting(_) | State::Finishing(_) => {
+                Err(PyRuntimeError::new_err("coroutine is being awaited already"))
+            }
             _ => Ok(slf),
         }
     }
@@ -251,7 +266,7 @@ impl Coroutine {
         match &*state {
             State::Ready(value) => visit.call(value),
             State::Waiting(waiting) => waiting.traverse(&visit),
-            State::New(..) | State::Closed => Ok(()),
+            State::New(..) | State::Finishing(_) | State::Closed => Ok(()),
         }
     }
 

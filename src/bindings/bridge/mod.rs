@@ -23,6 +23,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use coroutine::{Coroutine, Start};
 pub use event_loop::LoopBridge;
 pub use line::{Line, Worker};
+pub use operation::Finished;
 pub use protocol::Release;
 pub use queue::Flusher;
 

@@ -6,6 +6,7 @@ use pyo3::types::PyList;
 use super::ChainManager;
 use crate::bindings::arguments::{self, RouteOptions};
 use crate::bindings::bridge::{Coroutine, Start};
+use crate::bindings::decode::Decode;
 use crate::bindings::errors::to_py;
 use crate::bindings::metrics::{MetricsCollector, to_dict};
 use crate::bindings::stream::{Plan, Stream};
@@ -149,18 +150,20 @@ impl ChainManager {
         chain_id: String,
         (method, params): (&str, Option<&Bound<'_, PyAny>>),
         timeout: Option<f64>,
+        decode: &str,
     ) -> PyResult<Coroutine> {
         const NAME: &str = "ChainManager.request";
         let manager = self.engine()?.clone();
-        let request = match arguments::request(py, method, params) {
-            Ok(request) => request,
+        let request = arguments::request(py, method, params);
+        let (request, decode) = match request.and_then(|request| Ok((request, Decode::parse(py, decode)?))) {
+            Ok(both) => both,
             Err(error) => return Ok(Coroutine::failed(NAME, error)),
         };
         let call = async move {
             let timeout = config::timeout(timeout)?;
             manager.request(&chain_id, &request, timeout).await
         };
-        Ok(Coroutine::new(NAME, Start::Spawn, || call, answers::decoded))
+        Ok(Coroutine::new(NAME, Start::Spawn, || call, decode.finish()))
     }
 
     pub(super) fn requesting_many(

@@ -1,0 +1,51 @@
+//! What becomes of a result: the option `decode` of `request`.
+
+use bytes::Bytes;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use super::bridge::Finished;
+use super::errors::to_py;
+use super::json_in::Decoder;
+use super::{answers, lazy};
+use crate::engine::error::Error;
+
+/// How a result is given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decode {
+    /// As Python objects.
+    Json,
+    /// As the bytes of its text.
+    Raw,
+    /// As objects that are made when they are touched.
+    Lazy,
+}
+
+impl Decode {
+    /// Reads the option.
+    pub fn parse(py: Python<'_>, name: &str) -> PyResult<Self> {
+        match name {
+            "json" => Ok(Self::Json),
+            "raw" => Ok(Self::Raw),
+            "lazy" => Ok(Self::Lazy),
+            _ => Err(to_py(py, Error::argument("decode", "must be 'json', 'raw' or 'lazy'"))),
+        }
+    }
+
+    /// Makes what the caller gets of a result.
+    pub fn finish(self) -> impl FnOnce(Python<'_>, Bytes) -> PyResult<Finished> {
+        move |py, text| match self {
+            Self::Json => go_on(py, text, Decoder::default()),
+            Self::Raw => Ok(PyBytes::new(py, &text).into_any().unbind().into()),
+            Self::Lazy => lazy::value(py, text).map(Finished::from),
+        }
+    }
+}
+
+/// Decodes for one slice. What is left waits until the event loop has had its turn.
+fn go_on(py: Python<'_>, text: Bytes, mut decoder: Decoder) -> PyResult<Finished> {
+    match decoder.slice(py, &text).map_err(|error| answers::refused(py, error))? {
+        Some(value) => Ok(value.into()),
+        None => Ok(Finished::Later(Box::new(move |py| go_on(py, text, decoder)))),
+    }
+}

@@ -1,0 +1,77 @@
+"""A very large answer is decoded in slices, between which the event loop has its turn."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from genesis_replicator import ChainManager
+from servers.node import ScriptedNode
+from servers.reply import Reply
+
+#: Many times what one slice can hold, in containers that are put together in parts.
+VALUE = {
+    "list": [{"number": number, "text": "x" * 20} for number in range(100_000)],
+    "dict": {str(number): [number] for number in range(100_000)},
+}
+
+
+class Watched:
+    """Awaits something, and knows how often it gave the loop its turn without waiting for anything."""
+
+    def __init__(self, awaited: Any) -> None:
+        self.awaited = awaited
+        self.turns = 0
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        inner = self.awaited.__await__()
+        while True:
+            try:
+                yielded = inner.send(None)
+            except StopIteration as end:
+                return end.value
+            self.turns += yielded is None
+            yield yielded
+
+
+@pytest.fixture
+def large(node: ScriptedNode) -> None:
+    node.on("large", Reply(raw_result=json.dumps(VALUE)))
+
+
+@pytest.mark.usefixtures("large")
+async def test_the_loop_has_its_turn_while_a_large_answer_is_decoded(chain: ChainManager) -> None:
+    watched = Watched(chain.request("eth", "large"))
+    assert await watched == VALUE
+    assert watched.turns > 1
+
+
+@pytest.mark.usefixtures("large")
+async def test_two_large_answers_are_decoded_side_by_side(chain: ChainManager) -> None:
+    assert await asyncio.gather(*(chain.request("eth", "large") for _ in range(3))) == [VALUE] * 3
+
+
+@pytest.mark.usefixtures("large")
+async def test_a_call_may_be_cancelled_between_two_slices(chain: ChainManager) -> None:
+    call = chain.request("eth", "large")
+    inner = call.__await__()
+    while (yielded := inner.send(None)) is not None:
+        while not yielded.done():
+            await asyncio.sleep(0)
+    with pytest.raises(RuntimeError, match="being awaited already"):
+        await call
+    with pytest.raises(asyncio.CancelledError):
+        call.throw(asyncio.CancelledError())
+    assert await chain.request("eth", "eth_blockNumber") == "0x10"
+
+
+@pytest.mark.usefixtures("large")
+async def test_a_large_lazy_answer_becomes_the_real_thing(chain: ChainManager) -> None:
+    lazy = await chain.request("eth", "large", decode="lazy")
+    assert lazy.json() == VALUE
+    assert lazy["list"][-1]["number"] == 99_999
+    assert lazy["dict"]["99999"] == [99_999]
