@@ -240,13 +240,23 @@ async def test_a_cancelled_wait_loses_no_result(chain: ChainManager, node: Scrip
 
 
 async def test_calls_may_read_the_stream_that_they_feed(chain: ChainManager) -> None:
+    outer, inner = asyncio.Event(), asyncio.Event()
+
     async def calls() -> AsyncIterator[Call]:
         yield "echo", [0]
-        yield "echo", [await soon(anext(stream))]
+        yield "echo", [1]
+        await outer.wait()
+        taken = await soon(anext(stream))
+        inner.set()
+        yield "echo", [taken]
 
     stream = chain.stream("eth", calls())
-    _, [[number, result]] = await soon(anext(stream))
-    assert (number, result) == (0, [0])
+    first, _ = await soon(anext(stream))
+    outer.set()
+    await soon(inner.wait())
+    _, [[second, result]] = await soon(anext(stream))
+    assert sorted([first, second]) == [0, 1]
+    assert result == [second]
 
 
 async def test_wrong_arguments_are_refused_at_once(chain: ChainManager) -> None:
