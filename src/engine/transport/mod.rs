@@ -7,6 +7,8 @@ mod body;
 mod dial;
 mod http;
 mod proxy;
+#[cfg(feature = "scripted")]
+mod scripted;
 mod socket;
 mod tls;
 
@@ -24,6 +26,8 @@ use super::target::{Scheme, Target};
 
 pub use address::AddressPolicy;
 pub use body::Reply;
+#[cfg(feature = "scripted")]
+pub use scripted::{Answer, Script};
 pub use socket::Held;
 pub use tls::{ClientCert, Pem, TlsOptions};
 
@@ -95,6 +99,8 @@ pub struct Dialer {
     route: Route,
     /// Made at the first dial: the system's trust store takes milliseconds to load.
     tls: OnceCell<Arc<ClientConfig>>,
+    #[cfg(feature = "scripted")]
+    script: Option<Script>,
 }
 
 impl Dialer {
@@ -113,7 +119,12 @@ impl Dialer {
             proxy::parse(url)?;
         }
         tls::check(&route.tls)?;
-        Ok(Self { route, tls: OnceCell::new() })
+        Ok(Self {
+            route,
+            tls: OnceCell::new(),
+            #[cfg(feature = "scripted")]
+            script: None,
+        })
     }
 
     /// The route that it dials.
@@ -137,6 +148,10 @@ impl Dialer {
         held: Held,
         closed: impl FnOnce() + Send + 'static,
     ) -> Result<Arc<dyn Transport>> {
+        #[cfg(feature = "scripted")]
+        if let Some(script) = &self.script {
+            return Ok(scripted::open(script, held));
+        }
         if self.route.is_proxied() {
             let config = ClientConfig::clone(self.tls().await?);
             return Ok(Arc::new(proxy::ProxyTransport::new(&self.route, config, held)?));

@@ -1,0 +1,22 @@
+//! How long each case takes: `make bench-engine`.
+
+use std::time::Instant;
+
+use criterion::Criterion;
+use genesis_engine_bench::all;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let mut criterion = Criterion::default().configure_from_args();
+    for mut case in all(runtime)? {
+        criterion.bench_function(case.name, |bencher| {
+            bencher.iter_custom(|times| {
+                let began = Instant::now();
+                case.run(times);
+                began.elapsed()
+            });
+        });
+    }
+    criterion.final_summary();
+    Ok(())
+}
