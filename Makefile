@@ -11,12 +11,14 @@ DENY := target/tools/bin/cargo-deny
 # A distribution's Python is built with PGO, which makes a difference; the report names what it was.
 BENCH_PYTHON = $(shell /usr/bin/python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' \
 	2>/dev/null && echo /usr/bin/python3 || echo $(PYTHON))
+# The engine alone, with the memory that the package uses.
+ENGINE_BENCH := --locked --package genesis-engine-bench --features mimalloc
 SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find src -name '*.rs')
 
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 
-.PHONY: demo test check bench wheel wheel-check fmt
+.PHONY: demo test check bench bench-engine instructions wheel wheel-check fmt
 .DELETE_ON_ERROR:
 
 # npm's own `anvil` is a script around the program, and ending a script would leave the program behind.
@@ -41,6 +43,13 @@ check: $(BUILT) $(DENY)
 
 bench: $(BUILT) $(PEERS)
 	$(BENCH)/bin/python benches/run.py --save
+
+bench-engine:
+	cargo bench $(ENGINE_BENCH) --bench engine
+
+instructions: $(TOOLS)
+	cargo build --release $(ENGINE_BENCH)
+	$(BIN)/python tools/instructions.py $(if $(SAVE),--save)
 
 wheel: $(TOOLS)
 	rm -rf dist

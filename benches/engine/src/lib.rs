@@ -12,6 +12,10 @@ use std::rc::Rc;
 use genesis_replicator::engine::error::Result;
 use tokio::runtime::Runtime;
 
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// One thing to measure.
 pub struct Case {
     /// What it is called.
@@ -23,6 +27,8 @@ pub struct Case {
 
 /// Few enough for callgrind, which is fifty times slower than the processor.
 const OFTEN: u64 = 2_000;
+/// For what takes next to nothing, and not always the same.
+const VERY_OFTEN: u64 = 20_000;
 /// For what takes a hundred times as long.
 const SELDOM: u64 = 40;
 

@@ -7,7 +7,7 @@ use genesis_replicator::engine::error::Result;
 use genesis_replicator::engine::limiter::{KeyedRateLimiter, RateLimiter};
 use tokio::runtime::Runtime;
 
-use crate::{Case, OFTEN};
+use crate::{Case, VERY_OFTEN};
 
 /// How many clients a service has.
 const CLIENTS: usize = 1_000;
@@ -20,9 +20,9 @@ pub fn cases(runtime: &Rc<Runtime>) -> Result<Vec<Case>> {
     let clients: Vec<String> = (0..CLIENTS).map(|client| format!("198.51.100.7/{client}")).collect();
     let mut turn = 0;
     Ok(vec![
-        Case::awaited("limiter_window", OFTEN, runtime, async move || acquire(&window).await),
-        Case::awaited("limiter_burst", OFTEN, runtime, async move || acquire(&burst).await),
-        Case::new("limiter_keyed", OFTEN, move || {
+        Case::awaited("limiter_window", VERY_OFTEN, runtime, async move || acquire(&window).await),
+        Case::awaited("limiter_burst", VERY_OFTEN, runtime, async move || acquire(&burst).await),
+        Case::new("limiter_keyed", VERY_OFTEN, move || {
             turn = (turn + 1) % CLIENTS;
             assert!(keyed.check(clients[turn].as_bytes()).is_ok());
         }),
