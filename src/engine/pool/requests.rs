@@ -109,7 +109,8 @@ impl Pool {
         }
         match self.stream_at_once(call).await? {
             Some(carrier) => Ok(carrier),
-            None => self.stream_in_line(call).await,
+            // Boxed: its state would be part of every request, and few wait here.
+            None => Box::pin(self.stream_in_line(call)).await,
         }
     }
 
