@@ -93,6 +93,7 @@ pub struct Route {
 /// Opens connections along one route.
 pub struct Dialer {
     route: Route,
+    templates: http::Templates,
     /// Made at the first dial: the system's trust store takes milliseconds to load.
     tls: OnceCell<Arc<ClientConfig>>,
 }
@@ -113,7 +114,8 @@ impl Dialer {
             proxy::parse(url)?;
         }
         tls::check(&route.tls)?;
-        Ok(Self { route, tls: OnceCell::new() })
+        let templates = http::Templates::new(&route.target)?;
+        Ok(Self { route, templates, tls: OnceCell::new() })
     }
 
     /// The route that it dials.
@@ -144,13 +146,13 @@ impl Dialer {
         match self.route.target.scheme() {
             Scheme::Http => {
                 let stream = dial::connect(&self.route, held).await?;
-                http::over_plain(&self.route, stream, closed).await
+                http::over_plain(&self.route, &self.templates, stream, closed).await
             }
             Scheme::Https => {
                 let config = self.tls().await?;
                 let stream = dial::connect(&self.route, held).await?;
                 let stream = tls::handshake(config, &self.route.target, stream).await?;
-                http::over_tls(&self.route, stream, closed).await
+                http::over_tls(&self.route, &self.templates, stream, closed).await
             }
         }
     }
