@@ -16,7 +16,7 @@ PYTHON = [
     for path in sorted((ROOT / folder).rglob("*.py"))
     if "node_modules" not in path.parts
 ]
-ENGINE = [path for path in RUST if "engine" in path.parts]
+ENGINE = [path for path in RUST if "engine" in path.relative_to(ROOT).parts]
 
 
 def code_of(path: Path) -> str:

@@ -75,8 +75,10 @@ SHAPES = {
         started = threading.Event()
         async def main():
             manager = await prepare()
+            tasks = [asyncio.create_task(manager.request("eth", "slow")) for _ in range(20)]
+            await asyncio.sleep(0)
             started.set()
-            await asyncio.gather(*(manager.request("eth", "slow") for _ in range(20)))
+            await asyncio.gather(*tasks)
         threading.Thread(target=lambda: asyncio.run(main()), daemon=True).start()
         started.wait(20)
         """,

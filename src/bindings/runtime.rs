@@ -5,10 +5,13 @@ mod service;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
+use futures_util::future::select;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use tokio::runtime::{Builder, EnterGuard, Handle, Runtime};
+use tokio::runtime::{Builder, EnterGuard, Handle};
+use tokio::sync::oneshot;
 
 pub use service::{LoopWaker, on_tick};
 
@@ -21,7 +24,8 @@ static RUNTIME: PerProcess<State> = PerProcess::new();
 enum State {
     #[default]
     Unused,
-    Running(Runtime, Arc<Io>),
+    /// Until the sender is dropped.
+    Running(oneshot::Sender<()>, Arc<Io>),
     Stopped,
 }
 
@@ -61,8 +65,8 @@ pub fn io(py: Python<'_>) -> PyResult<Arc<Io>> {
         if let Some(io) = state.running()? {
             return Ok(io);
         }
-        let (runtime, io) = start()?;
-        *state = State::Running(runtime, Arc::clone(&io));
+        let (stop, io) = start()?;
+        *state = State::Running(stop, Arc::clone(&io));
         Ok(io)
     })
 }
@@ -82,22 +86,27 @@ pub fn is_shut_down() -> PyErr {
     PyRuntimeError::new_err("genesis_replicator is shut down: the interpreter is exiting")
 }
 
-fn start() -> PyResult<(Runtime, Arc<Io>)> {
+/// Starts the I/O thread. It drives a runtime of its own: tokio's runtime for many threads costs a tenth more with one.
+fn start() -> PyResult<(oneshot::Sender<()>, Arc<Io>)> {
     let flusher = Arc::new(Flusher::default());
     let at_rest = Arc::clone(&flusher);
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(1)
+    let runtime = Builder::new_current_thread()
         // For name lookups and for loading certificates; a slow resolver must not fill the process with threads.
         .max_blocking_threads(8)
-        .thread_name("genesis-io")
+        .thread_name("genesis-helper")
         .enable_io()
         .enable_time()
         .on_thread_park(move || at_rest.flush())
         .build()?;
     let line = Arc::new(Line::default());
-    runtime.spawn(Worker::new(Arc::clone(&line)));
-    let io = Arc::new(Io { handle: runtime.handle().clone(), line, flusher });
-    Ok((runtime, io))
+    let io = Arc::new(Io { handle: runtime.handle().clone(), line: Arc::clone(&line), flusher });
+    let (stop, stopped) = oneshot::channel();
+    thread::Builder::new().name("genesis-io".to_owned()).spawn(move || {
+        runtime.block_on(select(Worker::new(line), stopped));
+        // A plain drop would wait for a name lookup that is under way.
+        runtime.shutdown_background();
+    })?;
+    Ok((stop, io))
 }
 
 /// Has `stop` called at exit. A child inherits the registration together with everything else.
@@ -113,9 +122,8 @@ fn stop_at_exit(py: Python<'_>) -> PyResult<()> {
 #[pyfunction]
 fn stop(py: Python<'_>) -> PyResult<()> {
     let before = RUNTIME.with(|state| std::mem::replace(state, State::Stopped));
-    if let State::Running(runtime, _) = before {
-        // A plain drop would wait for a name lookup that is under way.
-        runtime.shutdown_background();
+    if let State::Running(stop, _) = before {
+        drop(stop);
         LoopBridge::stop(py);
     }
     service::stop(py)

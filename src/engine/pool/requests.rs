@@ -1,7 +1,9 @@
 //! Requests on a pool: each on a connection of its own, or on a shared one that carries many.
 
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -109,7 +111,8 @@ impl Pool {
         }
         match self.stream_at_once(call).await? {
             Some(carrier) => Ok(carrier),
-            None => self.stream_in_line(call).await,
+            // Boxed: its state would be part of every request, and few wait here.
+            None => Box::pin(self.stream_in_line(call)).await,
         }
     }
 
@@ -174,6 +177,11 @@ impl Pool {
         call: &Call,
         mut acquire: Pin<&mut impl Future<Output = Result<T>>>,
     ) -> Result<T> {
+        // What is ready at once needs no look at the clock.
+        let at_once = poll_fn(|cx| Poll::Ready(acquire.as_mut().poll(cx))).await;
+        if let Poll::Ready(acquired) = at_once {
+            return acquired;
+        }
         let limit = match timeout {
             Timeout::Of(_) => None,
             Timeout::Default => self.settings().acquire_timeout,

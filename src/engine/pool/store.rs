@@ -13,7 +13,7 @@ use super::home::Home;
 use super::sockets::Permit;
 use crate::engine::error::{Error, Kind, Phase, Result};
 use crate::engine::metrics::{CloseCause, Event, Level, Member};
-use crate::engine::transport::{BoxFuture, State, Transport};
+use crate::engine::transport::{State, Transport};
 
 /// How long a dial may take, whatever its callers' deadlines: it goes on without them.
 const DIAL_LIMIT: Duration = Duration::from_secs(30);
@@ -153,10 +153,16 @@ impl Manager for Opener {
 }
 
 /// Open a socket that holds `permit`, and tell the pool when it closes.
-///
-/// Boxed: a handshake takes kilobytes of state, and every lease would carry them.
-fn dial<'a>(home: &'a Arc<Home>, permit: &'a Arc<Permit>) -> BoxFuture<'a, Result<Arc<dyn Transport>>> {
-    Box::pin(dial_within_limit(home, permit))
+async fn dial(home: &Arc<Home>, permit: &Arc<Permit>) -> Result<Arc<dyn Transport>> {
+    let turn = tokio::select! {
+        biased;
+        () = home.cut() => return Err(home.mark(pool_closed())),
+        turn = home.dials.acquire() => turn,
+    };
+    // Boxed when it is its turn: a handshake takes kilobytes of state, which every lease would carry.
+    let dialled = Box::pin(dial_within_limit(home, permit)).await;
+    drop(turn);
+    dialled
 }
 
 async fn dial_within_limit(home: &Arc<Home>, permit: &Arc<Permit>) -> Result<Arc<dyn Transport>> {
@@ -166,14 +172,10 @@ async fn dial_within_limit(home: &Arc<Home>, permit: &Arc<Permit>) -> Result<Arc
             home.close_idle(CloseCause::Lost, usize::MAX, |conn| conn.transport.state() == State::Open);
         }
     };
-    let dial = async {
-        let _turn = home.dials.acquire().await;
-        home.dialer.dial(Arc::clone(permit) as _, closed).await
-    };
     let dialled = tokio::select! {
         biased;
         () = home.cut() => return Err(home.mark(pool_closed())),
-        dialled = timeout(DIAL_LIMIT, dial) => dialled,
+        dialled = timeout(DIAL_LIMIT, home.dialer.dial(Arc::clone(permit) as _, closed)) => dialled,
     };
     let dialled = dialled.unwrap_or_else(|_| Err(dial_timeout(home)));
     match &dialled {

@@ -97,6 +97,7 @@ pub struct Route {
 /// Opens connections along one route.
 pub struct Dialer {
     route: Route,
+    templates: http::Templates,
     /// Made at the first dial: the system's trust store takes milliseconds to load.
     tls: OnceCell<Arc<ClientConfig>>,
     #[cfg(feature = "scripted")]
@@ -119,8 +120,10 @@ impl Dialer {
             proxy::parse(url)?;
         }
         tls::check(&route.tls)?;
+        let templates = http::Templates::new(&route.target)?;
         Ok(Self {
             route,
+            templates,
             tls: OnceCell::new(),
             #[cfg(feature = "scripted")]
             script: None,
@@ -159,13 +162,13 @@ impl Dialer {
         match self.route.target.scheme() {
             Scheme::Http => {
                 let stream = dial::connect(&self.route, held).await?;
-                http::over_plain(&self.route, stream, closed).await
+                http::over_plain(&self.route, &self.templates, stream, closed).await
             }
             Scheme::Https => {
                 let config = self.tls().await?;
                 let stream = dial::connect(&self.route, held).await?;
                 let stream = tls::handshake(config, &self.route.target, stream).await?;
-                http::over_tls(&self.route, stream, closed).await
+                http::over_tls(&self.route, &self.templates, stream, closed).await
             }
         }
     }

@@ -18,27 +18,29 @@ use super::socket::Socket;
 use super::{Route, SendError, Transport};
 use crate::engine::error::{Error, Kind, Result};
 
-pub(super) use template::fixed_headers;
+pub(super) use template::{Templates, fixed_headers};
 
 type Request = ::http::Request<Full<Bytes>>;
 
 pub(super) async fn over_plain(
     route: &Route,
+    templates: &Templates,
     socket: Socket,
     closed: impl FnOnce() + Send + 'static,
 ) -> Result<Arc<dyn Transport>> {
-    single::open(route, TokioIo::new(socket), closed).await
+    single::open(route, &templates.single, TokioIo::new(socket), closed).await
 }
 
 pub(super) async fn over_tls(
     route: &Route,
+    templates: &Templates,
     stream: TlsStream<Socket>,
     closed: impl FnOnce() + Send + 'static,
 ) -> Result<Arc<dyn Transport>> {
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-        shared::open(route, TokioIo::new(stream), closed).await
+        shared::open(route, &templates.shared, TokioIo::new(stream), closed).await
     } else {
-        single::open(route, TokioIo::new(stream), closed).await
+        single::open(route, &templates.single, TokioIo::new(stream), closed).await
     }
 }
 

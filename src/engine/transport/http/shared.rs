@@ -27,7 +27,7 @@ const CONNECTION_WINDOW: u32 = 16 << 20;
 
 struct Shared {
     sender: http2::SendRequest<Full<Bytes>>,
-    template: Template,
+    template: Arc<Template>,
     max_response_bytes: usize,
     life: Arc<Life>,
     /// How many requests the server lets us make at a time.
@@ -37,13 +37,13 @@ struct Shared {
 
 pub(super) async fn open<S>(
     route: &Route,
+    template: &Arc<Template>,
     io: S,
     closed: impl FnOnce() + Send + 'static,
 ) -> Result<Arc<dyn Transport>>
 where
     S: Read + Write + Unpin + Send + 'static,
 {
-    let template = Template::for_http2(&route.target)?;
     let life = Arc::default();
     let tasks = Tasks::new(Ending::new(&life, closed));
     let (sender, mut connection) = http2::Builder::new(tasks.clone())
@@ -67,7 +67,7 @@ where
     }));
     // The handshake has begun the task that has the socket, or it would have failed.
     let driver = tasks.socket_task().ok_or_else(|| handshake_failed(route))?;
-    let max_response_bytes = route.max_response_bytes;
+    let (template, max_response_bytes) = (Arc::clone(template), route.max_response_bytes);
     Ok(Arc::new(Shared { sender, template, max_response_bytes, life, streams, driver }))
 }
 

@@ -23,7 +23,7 @@ use crate::engine::transport::{BoxFuture, Route, SendError, State, Transport};
 struct Single {
     /// The lock is the place in line, and is kept until the answer is read.
     sender: Mutex<http1::SendRequest<Full<Bytes>>>,
-    template: Template,
+    template: Arc<Template>,
     max_response_bytes: usize,
     life: Arc<Life>,
     driver: AbortHandle,
@@ -31,14 +31,14 @@ struct Single {
 
 pub(super) async fn open(
     route: &Route,
+    template: &Arc<Template>,
     io: impl Read + Write + Unpin + Send + 'static,
     closed: impl FnOnce() + Send + 'static,
 ) -> Result<Arc<dyn Transport>> {
-    let template = Template::for_http1(&route.target)?;
     let (sender, connection) = http1::handshake(io).await.map_err(|_| handshake_failed(route))?;
     let life = Arc::default();
     let driver = Ending::new(&life, closed).after(connection);
-    let max_response_bytes = route.max_response_bytes;
+    let (template, max_response_bytes) = (Arc::clone(template), route.max_response_bytes);
     Ok(Arc::new(Single { sender: Mutex::new(sender), template, max_response_bytes, life, driver }))
 }
 

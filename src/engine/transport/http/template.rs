@@ -1,4 +1,6 @@
-//! The parts of a request that never change.
+//! The parts of a request that never change, made once for all connections of a route.
+
+use std::sync::Arc;
 
 use ::http::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
 use ::http::{HeaderMap, HeaderValue, Method, Uri};
@@ -9,6 +11,21 @@ use super::Request;
 use crate::engine::error::{Error, Result};
 use crate::engine::target::Target;
 
+/// One for each version of HTTP.
+pub(in crate::engine::transport) struct Templates {
+    pub(super) single: Arc<Template>,
+    pub(super) shared: Arc<Template>,
+}
+
+impl Templates {
+    pub(in crate::engine::transport) fn new(target: &Target) -> Result<Self> {
+        Ok(Self {
+            single: Arc::new(Template::for_http1(target)?),
+            shared: Arc::new(Template::for_http2(target)?),
+        })
+    }
+}
+
 pub(super) struct Template {
     target: Target,
     uri: Uri,
@@ -16,7 +33,7 @@ pub(super) struct Template {
 }
 
 impl Template {
-    pub(super) fn for_http1(target: &Target) -> Result<Self> {
+    fn for_http1(target: &Target) -> Result<Self> {
         let uri = uri(target.path_and_query().expose())?;
         let mut headers = fixed_headers(target);
         let host = HeaderValue::try_from(target.authority().to_string()).map_err(|_| bad_endpoint())?;
@@ -24,7 +41,7 @@ impl Template {
         Ok(Self { target: target.clone(), uri, headers })
     }
 
-    pub(super) fn for_http2(target: &Target) -> Result<Self> {
+    fn for_http2(target: &Target) -> Result<Self> {
         let absolute = format!("https://{}{}", target.authority(), target.path_and_query().expose());
         Ok(Self { target: target.clone(), uri: uri(&absolute)?, headers: fixed_headers(target) })
     }
