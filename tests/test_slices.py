@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from genesis_replicator import ChainManager
+from genesis_replicator import ChainManager, RpcError
 from servers.node import ScriptedNode
 from servers.reply import Reply
 
@@ -47,6 +47,22 @@ def large(node: ScriptedNode) -> None:
 async def test_the_loop_has_its_turn_while_a_large_answer_is_decoded(chain: ChainManager) -> None:
     watched = Watched(chain.request("eth", "large"))
     assert await watched == VALUE
+    assert watched.turns > 1
+
+
+async def test_the_loop_has_its_turn_while_many_results_become_a_list(chain: ChainManager) -> None:
+    watched = Watched(chain.request_many("eth", [("echo", [number]) for number in range(40_000)]))
+    assert await watched == [[number] for number in range(40_000)]
+    assert watched.turns > 1
+
+
+@pytest.mark.usefixtures("large")
+async def test_large_results_of_a_batch_are_decoded_in_turns(chain: ChainManager) -> None:
+    async with chain.get_connection("eth") as connection:
+        watched = Watched(connection.batch([("large", []), ("echo", [1]), ("nonsense", [])], return_exceptions=True))
+        value, echo, error = await watched
+    assert (value, echo) == (VALUE, [1])
+    assert isinstance(error, RpcError)
     assert watched.turns > 1
 
 

@@ -8,7 +8,7 @@ use pyo3::types::{PyDict, PyList};
 use super::errors::to_py;
 use super::json_in;
 use crate::engine::chain::{NetworkId, Status};
-use crate::engine::error::{Error, Kind, Result};
+use crate::engine::error::{Error, Kind};
 
 /// `None`, for operations that have nothing to say.
 #[allow(clippy::unnecessary_wraps)]
@@ -40,19 +40,6 @@ pub fn refused(py: Python<'_>, error: json_in::InError) -> PyErr {
         }
         json_in::InError::Python(error) => *error,
     }
-}
-
-/// A list of values, and of exceptions where a call failed and that is wanted.
-pub fn list(py: Python<'_>, results: Vec<Result<Bytes>>, return_exceptions: bool) -> PyResult<Py<PyAny>> {
-    let values = results.into_iter().map(|result| {
-        let value = result.map_err(|error| to_py(py, error)).and_then(|text| decoded(py, text));
-        match value {
-            Err(error) if return_exceptions => Ok(error.into_value(py).into_any()),
-            value => value,
-        }
-    });
-    let values: Vec<Py<PyAny>> = values.collect::<PyResult<_>>()?;
-    Ok(PyList::new(py, values)?.into_any().unbind())
 }
 
 /// How a chain is doing, as a dictionary.

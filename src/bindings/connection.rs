@@ -9,6 +9,7 @@ use super::answers;
 use super::arguments;
 use super::bridge::{Coroutine, Start};
 use super::decode::Decode;
+use super::listing;
 use super::process::Owned;
 use super::runtime;
 use crate::engine::config;
@@ -109,8 +110,7 @@ impl Connection {
                 _ => Ok(results),
             }
         };
-        let list = move |py: Python<'_>, results| answers::list(py, results, return_exceptions);
-        let coroutine = Coroutine::new(NAME, Start::Spawn, || call, list);
+        let coroutine = Coroutine::new(NAME, Start::Spawn, || call, listing::list(return_exceptions));
         Ok(coroutine.keeping(slf.clone().into_any().unbind()))
     }
 

@@ -26,10 +26,10 @@ use stack::{Key, Open, Stack};
 pub const MAX_DEPTH: usize = 2_100;
 
 /// How long the GIL is held, and the event loop kept, before others get their turn.
-const SLICE: Duration = Duration::from_millis(2);
+pub const SLICE: Duration = Duration::from_millis(2);
 
 /// How much text is read between two looks at the clock.
-const UNWATCHED: usize = 16 * 1024;
+pub const UNWATCHED: usize = 16 * 1024;
 
 /// Shorter texts hardly say the same thing twice.
 const REPEATING: usize = 2_048;

@@ -18,6 +18,7 @@ mod json_in;
 mod json_out;
 mod lazy;
 mod limiter;
+mod listing;
 mod logging;
 mod manager;
 mod metrics;

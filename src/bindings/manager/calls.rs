@@ -10,7 +10,7 @@ use crate::bindings::decode::Decode;
 use crate::bindings::errors::to_py;
 use crate::bindings::metrics::{MetricsCollector, to_dict};
 use crate::bindings::stream::{Plan, Stream};
-use crate::bindings::{answers, connection, logging};
+use crate::bindings::{answers, connection, listing, logging};
 use crate::engine::chain::Many;
 use crate::engine::{config, error};
 
@@ -186,8 +186,7 @@ impl ChainManager {
             let many = Many { requests, concurrency, timeout, fail_fast: !return_exceptions };
             manager.request_many(&chain_id, many).await
         };
-        let list = move |py: Python<'_>, results| answers::list(py, results, return_exceptions);
-        Ok(Coroutine::new(NAME, Start::Spawn, || run, list))
+        Ok(Coroutine::new(NAME, Start::Spawn, || run, listing::list(return_exceptions)))
     }
 
     pub(super) fn streaming(
