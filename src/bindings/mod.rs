@@ -21,6 +21,7 @@ mod limiter;
 mod logging;
 mod manager;
 mod metrics;
+mod place;
 mod pool;
 mod process;
 mod runtime;
