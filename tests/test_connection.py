@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from genesis_replicator import ConnectionClosedError, ConnectionPool, ProtocolError, RpcError
+from genesis_replicator import (
+    ConnectionClosedError,
+    ConnectionPool,
+    PoolTimeoutError,
+    ProtocolError,
+    RpcError,
+)
 from servers.node import ScriptedNode
 from servers.reply import Reply
 from servers.wait import soon, until
@@ -76,6 +83,22 @@ async def test_a_pooled_connection_that_the_peer_closed_is_not_handed_out(
     await until(lambda: node.open == 0)
     assert await chain.request("eth", "echo", [1]) == [1]
     assert node.accepted == 2
+
+
+async def test_two_lines_of_one_function_are_told_apart_as_holders(node: ScriptedNode) -> None:
+    async with ConnectionPool(node.url, max_connections=2) as pool:
+        line = inspect.currentframe().f_lineno  # type: ignore[union-attr]
+        for _ in range(2):
+            first = await pool.acquire()
+            second = await pool.acquire()
+            with pytest.raises(PoolTimeoutError, match=rf"holder .* at .*:{line + 2}\)"):
+                await pool.acquire(timeout=0.01)
+            await first.close()
+            with pytest.raises(PoolTimeoutError, match=rf"holder .* at .*:{line + 3}\)"):
+                first = await pool.acquire()
+                await pool.acquire(timeout=0.01)
+            await first.close()
+            await second.close()
 
 
 async def test_an_unreturned_connection_comes_back_with_a_warning(node: ScriptedNode) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import inspect
 import math
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +29,52 @@ def most_in_a_window(stamps: list[float], seconds: float) -> int:
             first += 1
         most = max(most, last - first + 1)
     return most
+
+
+async def test_whoever_finds_room_goes_on_without_letting_anybody_else_run() -> None:
+    limiter = RateLimiter(100, 60.0)
+    others: list[str] = []
+    asyncio.get_running_loop().call_soon(others.append, "ran")
+    async with limiter:
+        await limiter.acquire()
+    assert others == []
+    assert limiter.has_capacity(98)
+    assert not limiter.has_capacity(99)
+
+
+async def test_the_ends_of_a_block_can_be_awaited_in_every_way_and_by_any_loop() -> None:
+    limiter = RateLimiter(10, 60.0)
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(limiter)
+    end = limiter.__aexit__(None, None, None)
+    assert inspect.isawaitable(end)
+    assert [await end, await end, await asyncio.wait_for(end, 5)] == [None] * 3
+    assert await asyncio.gather(limiter.__aenter__(), end) == [None, None]
+
+    async def enter_and_leave() -> None:
+        async with limiter:
+            pass
+
+    await asyncio.to_thread(asyncio.run, enter_and_leave())
+    assert limiter.has_capacity(7)
+    assert not limiter.has_capacity(8)
+
+
+async def test_a_block_never_overtakes_who_waits_for_more_room() -> None:
+    limiter = RateLimiter(2, 0.2)
+    order: list[str] = []
+    assert limiter.try_acquire()
+
+    async def both() -> None:
+        await limiter.acquire(2)
+        order.append("both")
+
+    waiting = asyncio.create_task(both())
+    await asyncio.sleep(0)
+    async with limiter:
+        order.append("one")
+    await waiting
+    assert order == ["both", "one"]
 
 
 async def test_a_thousand_waiters_keep_the_limit_in_every_window_and_their_order() -> None:

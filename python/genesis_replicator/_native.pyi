@@ -5,6 +5,7 @@ import collections.abc
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
+    Awaitable,
     Callable,
     ItemsView,
     Iterable,
@@ -41,8 +42,8 @@ _Call: TypeAlias = tuple[str, _Params]
 
 __version__: str
 
-# Every awaitable of the package. Those that lead to a `Connection` are context managers too: the end of
-# `async with` gives the connection back.
+# Every awaitable of the package, but for the ends of an `async with` where there may be nothing to wait for.
+# Those that lead to a `Connection` are context managers too: the end of the block gives the connection back.
 @final
 class Coroutine(collections.abc.Coroutine[Any, Any, _T_co], Generic[_T_co]):
     @property
@@ -66,7 +67,7 @@ class Coroutine(collections.abc.Coroutine[Any, Any, _T_co], Generic[_T_co]):
         exc: BaseException | None,
         tb: TracebackType | None,
         /,
-    ) -> Coroutine[None]: ...
+    ) -> Awaitable[None]: ...
 
 @final
 class Connection:
@@ -100,7 +101,7 @@ class Connection:
         exc: BaseException | None,
         tb: TracebackType | None,
         /,
-    ) -> Coroutine[None]: ...
+    ) -> Awaitable[None]: ...
 
 # What `decode="lazy"` gives. They are registered with `collections.abc`.
 @final
@@ -273,14 +274,14 @@ class RateLimiter:
     def acquire(self, amount: int = 1, timeout: float | None = None) -> Coroutine[None]: ...
     def try_acquire(self, amount: int = 1) -> bool: ...
     def has_capacity(self, amount: int = 1) -> bool: ...
-    def __aenter__(self) -> Coroutine[Self]: ...
+    def __aenter__(self) -> Awaitable[None]: ...
     def __aexit__(
         self,
         exc_type: type[BaseException] | None,
         exc: BaseException | None,
         tb: TracebackType | None,
         /,
-    ) -> Coroutine[None]: ...
+    ) -> Awaitable[None]: ...
 
 # Always true: a refused client gets an exception.
 @final

@@ -227,17 +227,6 @@ pub fn no_pairs(py: Python<'_>) -> PyErr {
     bad(py, "calls", "must be pairs of a method and its parameters")
 }
 
-/// The line of Python that is calling, as `file:line`.
-pub fn place(py: Python<'_>) -> Arc<str> {
-    let found = || -> PyResult<String> {
-        let frame = py.import("sys")?.call_method0("_getframe")?;
-        let file: String = frame.getattr("f_code")?.getattr("co_filename")?.extract()?;
-        let line: u32 = frame.getattr("f_lineno")?.extract()?;
-        Ok(format!("{file}:{line}"))
-    };
-    found().unwrap_or_else(|_| "an unknown place".to_owned()).into()
-}
-
 /// The exception for a bad argument.
 pub fn bad(py: Python<'_>, argument: &'static str, message: &str) -> PyErr {
     to_py(py, Error::argument(argument, message))

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 
 use super::answers;
 use super::arguments;
-use super::bridge::{Coroutine, Start};
+use super::bridge::{Coroutine, Start, done};
 use super::decode::Decode;
 use super::listing;
 use super::process::Owned;
@@ -128,13 +128,15 @@ impl Connection {
         Coroutine::ready("Connection.__aenter__", slf.into_any())
     }
 
-    fn __aexit__(
+    fn __aexit__<'py>(
         &self,
+        py: Python<'py>,
         _exc_type: &Bound<'_, PyAny>,
         _exc: &Bound<'_, PyAny>,
         _tb: &Bound<'_, PyAny>,
-    ) -> PyResult<Coroutine> {
-        self.close()
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.give_back(py)?;
+        done(py)
     }
 
     fn __repr__(&self) -> PyResult<String> {
@@ -151,10 +153,16 @@ pub fn wrap(py: Python<'_>, connection: Engine) -> PyResult<Py<PyAny>> {
 
 /// Give back what an `async with` had.
 pub fn release(py: Python<'_>, connection: &Py<PyAny>) -> PyResult<()> {
-    let runtime = runtime::io(py)?;
-    let _runtime = runtime.enter();
-    connection.bind(py).cast::<Connection>()?.get().0.get()?.close();
-    Ok(())
+    connection.bind(py).cast::<Connection>()?.get().give_back(py)
+}
+
+impl Connection {
+    fn give_back(&self, py: Python<'_>) -> PyResult<()> {
+        let runtime = runtime::io(py)?;
+        let _runtime = runtime.enter();
+        self.0.get()?.close();
+        Ok(())
+    }
 }
 
 impl Drop for Connection {

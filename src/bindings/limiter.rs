@@ -5,7 +5,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 
 use super::answers;
-use super::bridge::{Coroutine, Start};
+use super::bridge::{Coroutine, Start, done};
 use super::errors::to_py;
 use super::process::Owned;
 use crate::engine::config;
@@ -87,22 +87,28 @@ impl RateLimiter {
         amount.and_then(|amount| limiter.has_capacity(amount as u64)).map_err(|error| to_py(py, error))
     }
 
-    fn __aenter__(slf: Bound<'_, Self>) -> PyResult<Coroutine> {
-        let limiter = slf.get().engine()?.clone();
+    fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let limiter = slf.get().engine()?;
+        // `async with` awaits at once, so where there is room the caller goes on in this very instant.
+        if limiter.try_acquire(1).map_err(|error| to_py(py, error))? {
+            return done(py);
+        }
+        let limiter = limiter.clone();
         let wait = async move { limiter.grant(1, None).await };
         let coroutine = Coroutine::new("RateLimiter.__aenter__", Start::Poll, || wait, admit);
-        Ok(coroutine.giving(slf.into_any().unbind()))
+        Ok(Bound::new(py, coroutine)?.into_any())
     }
 
     #[expect(clippy::unused_self, reason = "Python's protocol")]
-    fn __aexit__(
+    fn __aexit__<'py>(
         &self,
-        py: Python<'_>,
+        py: Python<'py>,
         _exc_type: &Bound<'_, PyAny>,
         _exc: &Bound<'_, PyAny>,
         _tb: &Bound<'_, PyAny>,
-    ) -> Coroutine {
-        Coroutine::ready("RateLimiter.__aexit__", py.None())
+    ) -> PyResult<Bound<'py, PyAny>> {
+        done(py)
     }
 
     fn __repr__(&self) -> PyResult<String> {

@@ -22,6 +22,7 @@ mod listing;
 mod logging;
 mod manager;
 mod metrics;
+mod place;
 mod pool;
 mod process;
 mod runtime;

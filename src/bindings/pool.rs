@@ -6,6 +6,7 @@ use super::arguments::{self, RouteOptions};
 use super::bridge::{Coroutine, Start};
 use super::errors::to_py;
 use super::metrics::to_dict;
+use super::place::place;
 use super::process::Owned;
 use super::{answers, connection, logging};
 use crate::engine::config;
@@ -117,7 +118,7 @@ impl ConnectionPool {
     fn acquire(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Coroutine> {
         let pool = self.0.get()?.clone();
         logging::begin(py)?;
-        let place = arguments::place(py);
+        let place = place(py);
         let lease = async move {
             let lease = pool.lease(config::timeout(timeout)?).await?;
             Leased::new(&pool, lease, place)

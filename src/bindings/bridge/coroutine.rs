@@ -9,6 +9,7 @@ use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
+use super::done::done;
 use super::operation::{self, Finish, Finished, Work};
 use super::protocol::{Scope, exception, stop_iteration};
 use super::waiting::Waiting;
@@ -244,15 +245,15 @@ impl Coroutine {
         Ok(slf)
     }
 
-    fn __aexit__(
+    fn __aexit__<'py>(
         &self,
-        py: Python<'_>,
+        py: Python<'py>,
         _typ: &Bound<'_, PyAny>,
         _val: &Bound<'_, PyAny>,
         _tb: &Bound<'_, PyAny>,
-    ) -> PyResult<Self> {
+    ) -> PyResult<Bound<'py, PyAny>> {
         self.scope()?.leave(py)?;
-        Ok(Self::ready(self.name, py.None()))
+        done(py)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

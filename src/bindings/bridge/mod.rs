@@ -7,6 +7,7 @@
 //! the runtime's thread, and that thread never takes the GIL.
 
 mod coroutine;
+mod done;
 mod event_loop;
 mod job;
 mod line;
@@ -21,6 +22,7 @@ mod waiting;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use coroutine::{Coroutine, Start};
+pub use done::done;
 pub use event_loop::LoopBridge;
 pub use line::{Line, Worker};
 pub use operation::Finished;

@@ -9,6 +9,7 @@ use crate::bindings::bridge::{Coroutine, Start};
 use crate::bindings::decode::Decode;
 use crate::bindings::errors::to_py;
 use crate::bindings::metrics::{MetricsCollector, to_dict};
+use crate::bindings::place::place;
 use crate::bindings::stream::{Plan, Stream};
 use crate::bindings::{answers, connection, listing, logging};
 use crate::engine::chain::Many;
@@ -133,7 +134,7 @@ impl ChainManager {
         timeout: Option<f64>,
     ) -> PyResult<Coroutine> {
         let manager = self.engine()?.clone();
-        let place = arguments::place(py);
+        let place = place(py);
         let lease = async move {
             let timeout = config::timeout(timeout)?;
             let chain = manager.chain(&chain_id)?;

@@ -119,9 +119,23 @@ impl Line {
         self.waiting.len()
     }
 
+    /// Whether nobody waits, so that there is nothing to settle.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.waiting.is_empty() && self.leader.is_none()
+    }
+
     /// Whether `amount` could be admitted at once without overtaking anybody; call `settle` before.
     pub(super) fn has_room(&mut self, now: Instant, amount: u64) -> bool {
         self.waiting.is_empty() && self.called.is_empty() && self.fits(now, amount)
+    }
+
+    /// Admit `amount` at `now` if that overtakes nobody.
+    pub(super) fn try_admit(&mut self, now: Instant, amount: u64) -> bool {
+        let has_room = self.has_room(now, amount);
+        if has_room {
+            self.rule.stamp(now, amount);
+        }
+        has_room
     }
 
     /// Count `amount` as granted.

@@ -79,14 +79,7 @@ impl RateLimiter {
     /// `Configuration` if no wait could ever make room for `amount`.
     pub fn try_acquire(&self, amount: u64) -> Result<bool> {
         self.check_amount(amount)?;
-        Ok(self.with_room(|line, now| {
-            let room = line.has_room(now, amount);
-            if room {
-                line.reserve(amount);
-                line.admit(now, amount);
-            }
-            room
-        }))
+        Ok(self.with_room(|line, now| line.try_admit(now, amount)))
     }
 
     /// Whether `try_acquire` would admit `amount` now.
@@ -153,6 +146,9 @@ impl RateLimiter {
         let mut line = self.line();
         // Read under the lock, so that stamps are in order.
         let now = Instant::now();
+        if line.is_at_rest() {
+            return look(&mut line, now);
+        }
         let bells = line.settle(now);
         let seen = look(&mut line, now);
         drop(line);

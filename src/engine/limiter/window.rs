@@ -11,10 +11,11 @@ use tokio::time::Instant;
 /// Above this many units a window, admissions share entries, so that the log stays bounded.
 const ENTRIES: u32 = 65_536;
 
-/// Some units that leave together, one window after `last`.
+/// Some units that leave together.
 #[derive(Debug)]
 struct Entry {
-    last: Instant,
+    /// One window after the last of them was admitted.
+    leaves: Instant,
     /// The number of the last unit in it.
     end: u64,
 }
@@ -27,8 +28,8 @@ pub(super) struct Window {
     /// How long an entry takes further units after its first one; zero keeps every instant apart.
     quantum: Duration,
     log: VecDeque<Entry>,
-    /// The first stamp of the newest entry.
-    opened: Instant,
+    /// Until when the newest entry takes more.
+    open_until: Instant,
     /// The number of the newest unit that was admitted.
     admitted: u64,
     /// The number of the newest unit that has left.
@@ -38,7 +39,7 @@ pub(super) struct Window {
 impl Window {
     pub(super) fn new(max: u64, span: Duration) -> Self {
         let quantum = if max > u64::from(ENTRIES) { span / ENTRIES } else { Duration::ZERO };
-        Self { max, span, quantum, log: VecDeque::new(), opened: Instant::now(), admitted: 0, left: 0 }
+        Self { max, span, quantum, log: VecDeque::new(), open_until: Instant::now(), admitted: 0, left: 0 }
     }
 
     /// How long it takes at least until the last of `units` more can be admitted.
@@ -56,19 +57,18 @@ impl Window {
         rest.saturating_add(self.span.saturating_mul(windows))
     }
 
-    /// Count `units` as admitted at `now`.
+    /// Count `units` as admitted at `now`. Their delay was zero, and finding that out has expired what is old.
     pub(super) fn stamp(&mut self, now: Instant, units: u64) {
-        self.expire(now);
         self.admitted += units;
-        let age = now.saturating_duration_since(self.opened);
+        let leaves = now + self.span;
         match self.log.back_mut() {
-            Some(newest) if now <= newest.last || age < self.quantum => {
-                newest.last = newest.last.max(now);
+            Some(newest) if leaves <= newest.leaves || now < self.open_until => {
+                newest.leaves = newest.leaves.max(leaves);
                 newest.end = self.admitted;
             }
             _ => {
-                self.opened = now;
-                self.log.push_back(Entry { last: now, end: self.admitted });
+                self.open_until = now + self.quantum;
+                self.log.push_back(Entry { leaves, end: self.admitted });
             }
         }
     }
@@ -76,7 +76,7 @@ impl Window {
     /// Forget what has left: a stamp that is exactly one window old is outside.
     fn expire(&mut self, now: Instant) {
         while let Some(oldest) = self.log.front()
-            && now.saturating_duration_since(oldest.last) >= self.span
+            && oldest.leaves <= now
         {
             self.left = oldest.end;
             self.log.pop_front();
@@ -86,9 +86,7 @@ impl Window {
     /// How long the unit numbered `unit` stays in the window.
     fn leaves_in(&self, now: Instant, unit: u64) -> Duration {
         let entry = self.log.get(self.log.partition_point(|entry| entry.end < unit));
-        entry.map_or(Duration::ZERO, |entry| {
-            self.span.saturating_sub(now.saturating_duration_since(entry.last))
-        })
+        entry.map_or(Duration::ZERO, |entry| entry.leaves.saturating_duration_since(now))
     }
 }
 

@@ -1,11 +1,11 @@
 //! A connection in a caller's hands: its calls, and giving it back.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::core::Pool;
 use super::gate::closed as pool_closed;
@@ -26,13 +26,15 @@ pub struct Connection(Arc<Inner>);
 struct Inner {
     id: Arc<str>,
     place: Arc<str>,
-    holder: u64,
+    holder: usize,
     pool: Pool,
     lease: Mutex<Option<Lease>>,
     /// Held while a lost socket is replaced, so that it is replaced once.
     mending: tokio::sync::Mutex<()>,
     in_flight: AtomicUsize,
-    closed: watch::Sender<bool>,
+    closed: AtomicBool,
+    /// Tells the calls in flight that it was closed.
+    ended: Notify,
 }
 
 impl Connection {
@@ -50,7 +52,8 @@ impl Connection {
             lease: Mutex::new(Some(lease)),
             mending: tokio::sync::Mutex::default(),
             in_flight: AtomicUsize::new(0),
-            closed: watch::Sender::new(false),
+            closed: AtomicBool::new(false),
+            ended: Notify::new(),
         });
         Ok(Self(inner))
     }
@@ -82,7 +85,7 @@ impl Connection {
     /// Whether it was given back.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        *self.0.closed.borrow()
+        self.0.closed.load(Ordering::Acquire)
     }
 
     /// Make one call on it. The result is JSON text.
@@ -110,17 +113,26 @@ impl Connection {
         let pool = &self.0.pool;
         let call = Call::new(timeout.or(pool.settings().request_timeout));
         let _in_flight = InFlight::new(&self.0);
-        let mut closing = self.0.closed.subscribe();
         pool.scopes().count(Event::Request);
         let work = pin!(async {
             tokio::select! {
                 biased;
-                _ = closing.wait_for(|closed| *closed) => Err(closed()),
+                () = self.ended() => Err(closed()),
                 result = self.send(&call, &exchange) => result,
             }
         });
         let result = call.bound(work).await.unwrap_or_else(|| Err(pool.timed_out(&call)));
         pool.finished(exchange.method(), call.elapsed(), result).map_err(|error| pool.mark(error))
+    }
+
+    /// Wait until it is given back.
+    async fn ended(&self) {
+        let mut ended = pin!(self.0.ended.notified());
+        // Registered before the look, so that an end in between is not missed.
+        ended.as_mut().enable();
+        if !self.is_closed() {
+            ended.await;
+        }
     }
 
     async fn send<E: Exchange>(&self, call: &Call, exchange: &E) -> Result<E::Output> {
@@ -180,9 +192,10 @@ impl Connection {
 
 impl Handle for Inner {
     fn close(&self) {
-        if self.closed.send_replace(true) {
+        if self.closed.swap(true, Ordering::AcqRel) {
             return;
         }
+        self.ended.notify_waiters();
         self.pool.home().holders.leave(self.holder);
         let lease = self.lock().take();
         if let Some(lease) = lease.filter(|_| self.in_flight.load(Ordering::Acquire) > 0) {

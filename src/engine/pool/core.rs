@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use deadpool::managed::{Pool as Store, QueueMode};
+use futures_util::FutureExt;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use super::gate::{Gate, Ticket, closed};
 use super::home::{Home, Settings};
@@ -97,8 +99,12 @@ impl Pool {
     /// `PoolTimeout`, `TooManyWaiters`, `PoolClosed`, or what dialling failed with.
     pub async fn lease(&self, timeout: Timeout) -> Result<Lease> {
         let call = Call::new(timeout.or(self.settings().acquire_timeout));
-        let result = call.bound(pin!(self.lease_within(&call))).await;
-        let result = result.unwrap_or_else(|| Err(self.timed_out(&call)));
+        let mut lease = pin!(self.lease_within(&call));
+        // Where a connection is idle there is nothing to wait for, and no timer to make.
+        let result = match lease.as_mut().now_or_never() {
+            Some(result) => result,
+            None => call.bound(lease).await.unwrap_or_else(|| Err(self.timed_out(&call))),
+        };
         self.counted(result)
     }
 
@@ -228,15 +234,14 @@ impl Pool {
     }
 
     /// Why a connection that comes back is closed, if it is.
-    pub(super) fn reason_to_discard(&self, conn: &Conn) -> Option<CloseCause> {
+    pub(super) fn reason_to_discard(&self, conn: &Conn, now: Instant) -> Option<CloseCause> {
         if self.is_closed() {
             return Some(CloseCause::Shutdown);
         }
-        let gate = &self.0.home.gate;
-        if gate.used() > gate.limit() {
+        if self.0.home.gate.is_over() {
             return Some(CloseCause::Requested);
         }
-        conn.verdict()
+        conn.verdict(now)
     }
 
     pub(super) fn adopt(&self, dial: AbortHandle) {

@@ -6,7 +6,7 @@
 
 mod lines;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub trait Room: Send + Sync {
 pub struct Gate {
     state: Mutex<State>,
     sockets: Arc<Sockets>,
-    /// Live waiters over all pools: lets `owes_another` answer without the lock.
+    /// Live waiters over all pools: tells without a look at the queues that nobody is in them.
     waiting: AtomicUsize,
     /// Told whenever the last ticket came back.
     all_back: Notify,
@@ -79,8 +79,8 @@ impl Gate {
                 used: 0,
                 closed: false,
                 next_pool: 0,
-                queues: HashMap::new(),
-                rooms: HashMap::new(),
+                queues: BTreeMap::new(),
+                rooms: BTreeMap::new(),
             }),
             sockets: Sockets::new(limit),
             waiting: AtomicUsize::new(0),
@@ -115,6 +115,12 @@ impl Gate {
     /// How many tickets are out.
     pub fn used(&self) -> usize {
         self.lock().used
+    }
+
+    /// Whether more tickets are out than there may be, since the limit was lowered.
+    pub fn is_over(&self) -> bool {
+        let state = self.lock();
+        state.used > state.limit
     }
 
     /// A ticket if one is free now. Whoever waits goes first.
@@ -329,8 +335,9 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         let next = {
             let mut state = self.gate.lock();
-            let next =
-                if state.used > state.limit || state.closed { None } else { state.next(Some(self.pool)) };
+            let is_wanted =
+                self.gate.waiting.load(Ordering::Relaxed) > 0 && state.used <= state.limit && !state.closed;
+            let next = if is_wanted { state.next(Some(self.pool)) } else { None };
             if next.is_none() {
                 state.used -= 1;
                 if state.used == 0 {

@@ -1,6 +1,5 @@
 //! Who holds which connection and since when: for the message of a timeout, and to find what was never given back.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -12,8 +11,16 @@ pub(super) struct Holders(Mutex<Held>);
 
 #[derive(Default)]
 struct Held {
-    next: u64,
-    by_number: HashMap<u64, Holder>,
+    /// Each holder at its number.
+    places: Vec<Option<Holder>>,
+    /// Numbers that nobody has.
+    free: Vec<usize>,
+}
+
+impl Held {
+    fn all(&self) -> impl Iterator<Item = &Holder> {
+        self.places.iter().flatten()
+    }
 }
 
 /// A connection in a caller's hands.
@@ -31,39 +38,43 @@ struct Holder {
 
 impl Holders {
     /// Somebody at `place` holds a connection from now on. The number that comes back ends it.
-    pub(super) fn enter(&self, place: Arc<str>, handle: Weak<dyn Handle>) -> u64 {
+    pub(super) fn enter(&self, place: Arc<str>, handle: Weak<dyn Handle>) -> usize {
+        let holder = Some(Holder { handle, since: Instant::now(), place, told: false });
         let mut held = self.lock();
-        held.next += 1;
-        let number = held.next;
-        held.by_number.insert(number, Holder { handle, since: Instant::now(), place, told: false });
-        number
+        if let Some(number) = held.free.pop() {
+            held.places[number] = holder;
+            return number;
+        }
+        held.places.push(holder);
+        held.places.len() - 1
     }
 
     /// Take back whatever is held.
     pub(super) fn close_all(&self) {
         // Collected first: closing one takes the lock.
-        let handles: Vec<_> =
-            self.lock().by_number.values().filter_map(|holder| holder.handle.upgrade()).collect();
+        let handles: Vec<_> = self.lock().all().filter_map(|holder| holder.handle.upgrade()).collect();
         for handle in handles {
             handle.close();
         }
     }
 
-    pub(super) fn leave(&self, number: u64) {
-        self.lock().by_number.remove(&number);
+    pub(super) fn leave(&self, number: usize) {
+        let mut held = self.lock();
+        held.places[number] = None;
+        held.free.push(number);
     }
 
     /// How long the longest holder has had its connection, and where it took it.
     pub(super) fn longest(&self) -> Option<(Duration, Arc<str>)> {
         let held = self.lock();
-        let longest = held.by_number.values().min_by_key(|holder| holder.since)?;
+        let longest = held.all().min_by_key(|holder| holder.since)?;
         Some((longest.since.elapsed(), Arc::clone(&longest.place)))
     }
 
     /// Those that have held one longer than `threshold`, each told once.
     pub(super) fn overdue(&self, threshold: Duration) -> Vec<(Duration, Arc<str>)> {
         let mut held = self.lock();
-        let late = held.by_number.values_mut().filter(|h| !h.told && h.since.elapsed() >= threshold);
+        let late = held.places.iter_mut().flatten().filter(|h| !h.told && h.since.elapsed() >= threshold);
         late.map(|holder| {
             holder.told = true;
             (holder.since.elapsed(), Arc::clone(&holder.place))

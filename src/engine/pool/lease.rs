@@ -6,13 +6,14 @@ use std::task::{Context, Poll, Waker};
 
 use deadpool::managed::{Object, PoolError};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::core::Pool;
 use super::gate::{Ticket, closed};
 use super::store::{Conn, Opener};
 use crate::engine::deadline::Call;
 use crate::engine::error::{Error, Kind, Phase, Result};
-use crate::engine::metrics::{CloseCause, Level};
+use crate::engine::metrics::CloseCause;
 use crate::engine::transport::Transport;
 
 /// A connection that nobody else uses.
@@ -54,13 +55,13 @@ impl Lease {
             PoolError::Backend(error) => error,
             _ => pool.mark(closed()),
         })?;
-        object.shift(Level::Active);
+        object.occupy();
         pool.debug(|| format!("connection {} acquired", object.id()));
         Ok(Self { object: Some(object), ticket: Some(ticket), pool })
     }
 
     pub(super) fn conn(&self) -> Option<&Conn> {
-        self.object.as_deref()
+        self.object.as_deref().map(AsRef::as_ref)
     }
 
     /// Its unique name.
@@ -97,11 +98,12 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(mut object) = self.object.take() {
-            if let Some(cause) = self.pool.reason_to_discard(&object) {
+            let now = Instant::now();
+            if let Some(cause) = self.pool.reason_to_discard(&object, now) {
                 Object::take(object).set_cause(cause);
             } else {
                 self.pool.debug(|| format!("connection {} returned", object.id()));
-                object.shift(Level::Idle);
+                object.rest(now);
                 drop(object);
                 self.pool.upkeep();
             }

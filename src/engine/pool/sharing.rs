@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::core::Pool;
 use super::gate::too_many;
@@ -38,7 +39,7 @@ struct Shared {
 impl Shared {
     fn has_room(&self) -> bool {
         // One that is due to be closed takes nobody on, or it would never be.
-        let is_due = self.lease.conn().is_none_or(|conn| conn.verdict().is_some());
+        let is_due = self.lease.conn().is_none_or(|conn| conn.verdict(Instant::now()).is_some());
         self.load < self.transport.streams() && !is_due
     }
 }

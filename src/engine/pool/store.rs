@@ -50,7 +50,7 @@ impl Conn {
     }
 
     /// Why it must not be used again, if so.
-    pub(super) fn verdict(&self) -> Option<CloseCause> {
+    pub(super) fn verdict(&self, now: Instant) -> Option<CloseCause> {
         match self.transport.state() {
             State::Open => {}
             State::Dirty => return Some(CloseCause::Dirty),
@@ -58,7 +58,7 @@ impl Conn {
         }
         if self.epoch != self.home.epoch() {
             Some(CloseCause::Requested)
-        } else if self.expires.is_some_and(|expires| expires <= Instant::now()) {
+        } else if self.expires.is_some_and(|expires| expires <= now) {
             Some(CloseCause::Lifetime)
         } else {
             None
@@ -69,12 +69,15 @@ impl Conn {
         self.cause = cause;
     }
 
-    /// It begins or ends to be used.
-    pub(super) fn shift(&mut self, level: Level) {
-        self.member.shift(level);
-        if level == Level::Idle {
-            self.idle_since = Instant::now();
-        }
+    /// It begins to be used.
+    pub(super) fn occupy(&mut self) {
+        self.member.shift(Level::Active);
+    }
+
+    /// It is not used any more, from `now` on.
+    pub(super) fn rest(&mut self, now: Instant) {
+        self.member.shift(Level::Idle);
+        self.idle_since = now;
     }
 
     /// Dial a new socket for the place of one that is gone, in the same slot.
@@ -114,10 +117,11 @@ impl Drop for Conn {
 pub struct Opener(pub(super) Arc<Home>);
 
 impl Manager for Opener {
-    type Type = Conn;
+    /// Boxed, because it is moved from hand to hand.
+    type Type = Box<Conn>;
     type Error = Error;
 
-    async fn create(&self) -> Result<Conn> {
+    async fn create(&self) -> Result<Box<Conn>> {
         let home = &self.0;
         let permit = Arc::new(home.gate.permit().await);
         let member = Member::new(Arc::clone(&home.scopes), Level::Connecting);
@@ -125,7 +129,7 @@ impl Manager for Opener {
         let transport = dial(home, &permit).await?;
         home.enlist(number, &transport);
         let now = Instant::now();
-        let conn = Conn {
+        let conn = Box::new(Conn {
             number,
             id: id_of(home, number),
             transport,
@@ -136,13 +140,13 @@ impl Manager for Opener {
             epoch: home.epoch(),
             cause: CloseCause::Lost,
             home: Arc::clone(home),
-        };
+        });
         home.debug(|| format!("connection {} opened to {}", conn.id, home.dialer.route().target));
         Ok(conn)
     }
 
-    async fn recycle(&self, conn: &mut Conn, _: &Metrics) -> RecycleResult<Error> {
-        match conn.verdict() {
+    async fn recycle(&self, conn: &mut Box<Conn>, _: &Metrics) -> RecycleResult<Error> {
+        match conn.verdict(Instant::now()) {
             None => Ok(()),
             Some(cause) => {
                 conn.set_cause(cause);

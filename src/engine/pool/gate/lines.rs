@@ -1,6 +1,6 @@
 //! Who waits at the gate, pool by pool, and who is next.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Weak;
 
 use tokio::sync::oneshot;
@@ -13,8 +13,8 @@ pub(super) struct State {
     pub(super) used: usize,
     pub(super) closed: bool,
     pub(super) next_pool: PoolId,
-    pub(super) queues: HashMap<PoolId, VecDeque<Waiter>>,
-    pub(super) rooms: HashMap<PoolId, Weak<dyn Room>>,
+    pub(super) queues: BTreeMap<PoolId, VecDeque<Waiter>>,
+    pub(super) rooms: BTreeMap<PoolId, Weak<dyn Room>>,
 }
 
 pub(super) struct Waiter {
