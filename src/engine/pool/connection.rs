@@ -43,10 +43,11 @@ impl Connection {
     /// # Errors
     /// `PoolClosed` if the lease has no connection any more.
     pub fn new(pool: &Pool, lease: Lease, place: Arc<str>) -> Result<Self> {
-        let id = lease.id().ok_or_else(closed)?;
+        let conn = lease.conn().ok_or_else(closed)?;
+        let (id, since) = (Arc::clone(conn.id()), conn.since());
         let inner = Arc::new_cyclic(|this: &Weak<Inner>| Inner {
             id,
-            holder: pool.home().holders.enter(Arc::clone(&place), Weak::clone(this) as _),
+            holder: pool.home().holders.enter(Arc::clone(&place), since, Weak::clone(this) as _),
             place,
             pool: pool.clone(),
             lease: Mutex::new(Some(lease)),

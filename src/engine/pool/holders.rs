@@ -37,9 +37,9 @@ struct Holder {
 }
 
 impl Holders {
-    /// Somebody at `place` holds a connection from now on. The number that comes back ends it.
-    pub(super) fn enter(&self, place: Arc<str>, handle: Weak<dyn Handle>) -> usize {
-        let holder = Some(Holder { handle, since: Instant::now(), place, told: false });
+    /// Somebody at `place` holds a connection `since` then. The number that comes back ends it.
+    pub(super) fn enter(&self, place: Arc<str>, since: Instant, handle: Weak<dyn Handle>) -> usize {
+        let holder = Some(Holder { handle, since, place, told: false });
         let mut held = self.lock();
         if let Some(number) = held.free.pop() {
             held.places[number] = holder;

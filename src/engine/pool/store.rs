@@ -26,7 +26,8 @@ pub struct Conn {
     member: Member,
     permit: Arc<Permit>,
     expires: Option<Instant>,
-    idle_since: Instant,
+    /// When it was last taken or given back.
+    since: Instant,
     epoch: u64,
     cause: CloseCause,
     home: Arc<Home>,
@@ -41,8 +42,8 @@ impl Conn {
         &self.transport
     }
 
-    pub(super) const fn idle_since(&self) -> Instant {
-        self.idle_since
+    pub(super) const fn since(&self) -> Instant {
+        self.since
     }
 
     pub(super) const fn expires(&self) -> Option<Instant> {
@@ -77,7 +78,7 @@ impl Conn {
     /// It is not used any more, from `now` on.
     pub(super) fn rest(&mut self, now: Instant) {
         self.member.shift(Level::Idle);
-        self.idle_since = now;
+        self.since = now;
     }
 
     /// Dial a new socket for the place of one that is gone, in the same slot.
@@ -136,7 +137,7 @@ impl Manager for Opener {
             member,
             permit,
             expires: home.settings.max_lifetime.map(shortened).and_then(|life| now.checked_add(life)),
-            idle_since: now,
+            since: now,
             epoch: home.epoch(),
             cause: CloseCause::Lost,
             home: Arc::clone(home),
@@ -146,7 +147,8 @@ impl Manager for Opener {
     }
 
     async fn recycle(&self, conn: &mut Box<Conn>, _: &Metrics) -> RecycleResult<Error> {
-        match conn.verdict(Instant::now()) {
+        conn.since = Instant::now();
+        match conn.verdict(conn.since) {
             None => Ok(()),
             Some(cause) => {
                 conn.set_cause(cause);

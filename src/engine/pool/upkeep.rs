@@ -49,7 +49,7 @@ fn tend(pool: &Pool) {
     if let Some(idle) = settings.idle_timeout {
         let total = usize::try_from(pool.scopes().own().levels().snapshot().total()).unwrap_or(usize::MAX);
         let most = total.saturating_sub(settings.min_connections);
-        home.close_idle(CloseCause::Idle, most, |conn| now.duration_since(conn.idle_since()) < idle);
+        home.close_idle(CloseCause::Idle, most, |conn| now.duration_since(conn.since()) < idle);
     }
     if let Some(threshold) = settings.leak_threshold {
         for (held, place) in home.holders.overdue(threshold) {
