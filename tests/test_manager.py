@@ -10,7 +10,7 @@ import pytest
 from genesis_replicator import ChainConnectionError, ChainManager, PoolClosedError, UnknownChainError
 from servers.node import ScriptedNode
 from servers.reply import Reply
-from servers.wait import soon
+from servers.wait import soon, until
 
 
 async def test_start_and_stop_may_be_repeated(node: ScriptedNode) -> None:
@@ -136,6 +136,23 @@ async def test_request_many_keeps_the_order_and_bounds_its_concurrency(
     assert await chain.request_many("eth", calls, concurrency=3) == [[i] for i in range(500)]
     assert node.peak <= 4
     assert await chain.request_many("eth", []) == []
+
+
+async def test_request_many_keeps_a_connection_until_somebody_waits_for_one(node: ScriptedNode) -> None:
+    async with ChainManager(max_connections=1) as manager:
+        await manager.connect_to_chain("eth", node.url)
+
+        async def acquisitions() -> int:
+            return (await manager.get_pool_metrics())["acquisitions"]
+
+        before = await acquisitions()
+        await manager.request_many("eth", [("echo", [i]) for i in range(50)], concurrency=1)
+        assert await acquisitions() - before == 1
+        many = asyncio.create_task(manager.request_many("eth", [("echo", [])] * 50_000, concurrency=1))
+        await until(lambda: node.calls("echo") > 60)
+        assert await soon(manager.request("eth", "echo", ["me"])) == ["me"]
+        assert not many.done()
+        many.cancel()
 
 
 async def test_request_many_raises_the_first_failure_or_returns_all(chain: ChainManager) -> None:

@@ -12,6 +12,7 @@ use super::Chain;
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::jsonrpc::Request;
+use crate::engine::pool::Row;
 
 /// A list of calls and how to make them.
 pub struct Many {
@@ -51,11 +52,11 @@ impl Many {
 
     /// Makes one call after the other, as long as there are any.
     async fn work(&self, chain: &Chain, together: Option<&Call>, next: &AtomicUsize) -> Result<Vec<Made>> {
-        let mut made = Vec::new();
+        let (mut made, mut row) = (Vec::new(), Row::default());
         loop {
             let place = next.fetch_add(1, Ordering::Relaxed);
             let Some(request) = self.requests.get(place) else { return Ok(made) };
-            match one(chain, request, together).await {
+            match one(chain, request, together, &mut row).await {
                 Err(error) if self.fail_fast => return Err(error),
                 result => made.push((place, result)),
             }
@@ -67,12 +68,16 @@ impl Many {
 type Made = (usize, Result<Bytes>);
 
 /// One of the calls, by itself or within the time for all.
-async fn one(chain: &Chain, request: &Request, together: Option<&Call>) -> Result<Bytes> {
+async fn one(chain: &Chain, request: &Request, together: Option<&Call>, row: &mut Row) -> Result<Bytes> {
+    let pool = chain.pool();
     match together {
-        None => chain.request(request, Timeout::Default).await,
+        None => {
+            let call = Call::new(pool.settings().request_timeout);
+            pool.request_in_row(request, Timeout::Default, &call, row).await
+        }
         // None is begun when there is no time left for it.
-        Some(call) if call.is_expired() => Err(chain.pool().timed_out(call)),
-        Some(call) => chain.pool().request_within(request, Timeout::Of(None), call).await,
+        Some(call) if call.is_expired() => Err(pool.timed_out(call)),
+        Some(call) => pool.request_in_row(request, Timeout::Of(None), call, row).await,
     }
 }
 

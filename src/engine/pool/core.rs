@@ -244,6 +244,13 @@ impl Pool {
         conn.verdict(now)
     }
 
+    /// Whether the next request of a row may use the connection: it is good, nobody waits for one, and no limit may
+    /// keep the request itself waiting.
+    pub(super) fn may_keep(&self, lease: &Lease) -> bool {
+        let is_good = |conn| self.reason_to_discard(conn, Instant::now()).is_none();
+        self.0.limiter.is_none() && !self.0.home.gate.has_waiters() && lease.conn().is_some_and(is_good)
+    }
+
     pub(super) fn adopt(&self, dial: AbortHandle) {
         self.0.home.adopt(dial);
     }

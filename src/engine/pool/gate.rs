@@ -171,6 +171,11 @@ impl Gate {
         (&mut place.ticket).await.map_err(|_| closed())
     }
 
+    /// Whether anybody waits, in any pool.
+    pub fn has_waiters(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
     fn reclaim(&self) {
         let rooms: Vec<_> = {
             let state = self.lock();
@@ -182,7 +187,7 @@ impl Gate {
 
     /// Whether a dial of `pool` that nobody waits for keeps a ticket from another pool's waiter.
     pub fn is_in_the_way(&self, pool: PoolId) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0 && self.lock().is_in_the_way(pool)
+        self.has_waiters() && self.lock().is_in_the_way(pool)
     }
 
     fn ticket_from(
@@ -194,7 +199,7 @@ impl Gate {
             return Err(closed());
         }
         // A ticket is free while somebody waits only in the moment in which the limit grows.
-        let is_contested = || self.waiting.load(Ordering::Relaxed) > 0 && state.has_waiter();
+        let is_contested = || self.has_waiters() && state.has_waiter();
         if state.used >= state.limit || is_contested() {
             return Ok(None);
         }
@@ -228,7 +233,7 @@ impl Gate {
     /// Whether `pool` should let a shared connection's ticket go as soon as it can: a caller of another pool has waited
     /// too long, or one of its own that wants a connection alone.
     pub fn owes_another(&self, pool: PoolId) -> bool {
-        if self.waiting.load(Ordering::Relaxed) == 0 {
+        if !self.has_waiters() {
             return false;
         }
         let state = self.lock();
@@ -335,8 +340,7 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         let next = {
             let mut state = self.gate.lock();
-            let is_wanted =
-                self.gate.waiting.load(Ordering::Relaxed) > 0 && state.used <= state.limit && !state.closed;
+            let is_wanted = self.gate.has_waiters() && state.used <= state.limit && !state.closed;
             let next = if is_wanted { state.next(Some(self.pool)) } else { None };
             if next.is_none() {
                 state.used -= 1;

@@ -23,3 +23,4 @@ pub use connection::Connection;
 pub use gate::Gate;
 pub use home::Settings;
 pub use lease::Lease;
+pub(super) use requests::Row;

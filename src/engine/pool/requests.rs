@@ -31,6 +31,27 @@ enum Carrier {
     Shared(Stream),
 }
 
+/// Requests that one caller makes one after the other. They keep their connection as long as nobody else wants it.
+#[derive(Default)]
+pub(in crate::engine) struct Row {
+    kept: Option<Lease>,
+    is_of_one: bool,
+}
+
+impl Row {
+    /// A request by itself, which keeps nothing.
+    const fn of_one() -> Self {
+        Self { kept: None, is_of_one: true }
+    }
+
+    fn keep(&mut self, pool: &Pool, carrier: Carrier) {
+        let Carrier::Alone(lease) = carrier else { return };
+        if !self.is_of_one && pool.may_keep(&lease) {
+            self.kept = Some(lease);
+        }
+    }
+}
+
 impl Pool {
     /// Make one call on a connection of this pool. The result is JSON text.
     ///
@@ -48,9 +69,20 @@ impl Pool {
         timeout: Timeout,
         call: &Call,
     ) -> Result<Bytes> {
+        self.request_in_row(request, timeout, call, &mut Row::of_one()).await
+    }
+
+    /// The same for one of a row of requests.
+    pub(in crate::engine) async fn request_in_row(
+        &self,
+        request: &Request,
+        timeout: Timeout,
+        call: &Call,
+        row: &mut Row,
+    ) -> Result<Bytes> {
         self.scopes().count(Event::Request);
         let began = Instant::now();
-        let result = call.bound(pin!(self.carry(request, timeout, call))).await;
+        let result = call.bound(pin!(self.carry(request, timeout, call, row))).await;
         let result = result.unwrap_or_else(|| Err(self.timed_out(call)));
         self.finished(request.method(), began.elapsed(), result)
     }
@@ -64,12 +96,15 @@ impl Pool {
         self.counted(result)
     }
 
-    async fn carry(&self, request: &Request, timeout: Timeout, call: &Call) -> Result<Bytes> {
+    async fn carry(&self, request: &Request, timeout: Timeout, call: &Call, row: &mut Row) -> Result<Bytes> {
         let exchange = One { id: self.next_id(1), request };
         let mut resends = 0;
         loop {
             let grant = self.within_limit(exchange.calls(), call).await?;
-            let carrier = self.within_acquire_timeout(timeout, call, pin!(self.carrier(call))).await?;
+            let carrier = match row.kept.take() {
+                Some(lease) => Carrier::Alone(lease),
+                None => self.within_acquire_timeout(timeout, call, pin!(self.carrier(call))).await?,
+            };
             let transport = match &carrier {
                 Carrier::Alone(lease) => lease.transport()?,
                 Carrier::Shared(stream) => Arc::clone(stream.transport()),
@@ -82,7 +117,10 @@ impl Pool {
                 exchange.run(&*transport, self.target(), call).await
             };
             match sent {
-                Ok(result) => return Ok(result),
+                Ok(result) => {
+                    row.keep(self, carrier);
+                    return Ok(result);
+                }
                 Err(SendError::Failed(error)) => return Err(self.mark(error)),
                 Err(SendError::NotSent) if resends < RESENDS => {
                     resends += 1;
