@@ -59,7 +59,8 @@ async def test_the_loop_has_its_turn_while_many_results_become_a_list(chain: Cha
 @pytest.mark.usefixtures("large")
 async def test_large_results_of_a_batch_are_decoded_in_turns(chain: ChainManager) -> None:
     async with chain.get_connection("eth") as connection:
-        watched = Watched(connection.batch([("large", []), ("echo", [1]), ("nonsense", [])], return_exceptions=True))
+        calls: list[tuple[str, Any]] = [("large", []), ("echo", [1]), ("nonsense", [])]
+        watched = Watched(connection.batch(calls, return_exceptions=True))
         value, echo, error = await watched
     assert (value, echo) == (VALUE, [1])
     assert isinstance(error, RpcError)
