@@ -76,7 +76,7 @@ impl Connection {
             Err(error) => return Ok(Coroutine::failed(NAME, error)),
         };
         let call = async move { connection.request(&request, config::timeout(timeout)?).await };
-        let coroutine = Coroutine::new(NAME, Start::Spawn, || call, decode.finish());
+        let coroutine = Coroutine::new(NAME, Start::Spawn, call, decode.finish());
         // Held as a method would: one that nobody else holds would be given back in the middle of its call.
         Ok(coroutine.keeping(slf.clone().into_any().unbind()))
     }
@@ -110,7 +110,7 @@ impl Connection {
                 _ => Ok(results),
             }
         };
-        let coroutine = Coroutine::new(NAME, Start::Spawn, || call, listing::list(return_exceptions));
+        let coroutine = Coroutine::new(NAME, Start::Spawn, call, listing::list(return_exceptions));
         Ok(coroutine.keeping(slf.clone().into_any().unbind()))
     }
 
@@ -121,7 +121,7 @@ impl Connection {
             connection.close();
             Ok(())
         };
-        Ok(Coroutine::new("Connection.close", Start::Poll, || close, answers::none))
+        Ok(Coroutine::new("Connection.close", Start::Poll, close, answers::none))
     }
 
     fn __aenter__(slf: Py<Self>) -> Coroutine {

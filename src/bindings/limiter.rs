@@ -68,7 +68,7 @@ impl RateLimiter {
             let timeout: Option<Duration> = config::timeout(timeout)?.or(None);
             limiter.grant(config::count("amount", amount, 1)? as u64, timeout).await
         };
-        Ok(Coroutine::new("RateLimiter.acquire", Start::Poll, || wait, admit))
+        Ok(Coroutine::new("RateLimiter.acquire", Start::Poll, wait, admit))
     }
 
     /// Admit `amount` at once, or not at all.
@@ -96,7 +96,7 @@ impl RateLimiter {
         }
         let limiter = limiter.clone();
         let wait = async move { limiter.grant(1, None).await };
-        let coroutine = Coroutine::new("RateLimiter.__aenter__", Start::Poll, || wait, admit);
+        let coroutine = Coroutine::new("RateLimiter.__aenter__", Start::Poll, wait, admit);
         Ok(Bound::new(py, coroutine)?.into_any())
     }
 

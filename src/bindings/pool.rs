@@ -123,7 +123,7 @@ impl ConnectionPool {
             let lease = pool.lease(config::timeout(timeout)?).await?;
             Leased::new(&pool, lease, place)
         };
-        let coroutine = Coroutine::new("ConnectionPool.acquire", Start::Poll, || lease, connection::wrap);
+        let coroutine = Coroutine::new("ConnectionPool.acquire", Start::Poll, lease, connection::wrap);
         Ok(coroutine.with_release(connection::release))
     }
 
@@ -139,7 +139,7 @@ impl ConnectionPool {
             pool.resize(count);
             Ok(())
         };
-        Ok(Coroutine::new(NAME, Start::Poll, || resize, answers::none))
+        Ok(Coroutine::new(NAME, Start::Poll, resize, answers::none))
     }
 
     /// Replace every connection: idle ones are closed now, the others when they come back.
@@ -149,7 +149,7 @@ impl ConnectionPool {
             pool.drain();
             Ok(())
         };
-        Ok(Coroutine::new("ConnectionPool.drain", Start::Poll, || drain, answers::none))
+        Ok(Coroutine::new("ConnectionPool.drain", Start::Poll, drain, answers::none))
     }
 
     /// Close the pool: who waits is refused, connections have `timeout` seconds to come back and are then cut.
@@ -166,7 +166,7 @@ impl ConnectionPool {
             Ok(Pools { max_connections: pool.max_connections() as u64, all, chains: Vec::new() }.snapshot())
         };
         let finish = |py: Python<'_>, value| to_dict(py, &value);
-        Ok(Coroutine::new("ConnectionPool.get_metrics", Start::Poll, || metrics, finish))
+        Ok(Coroutine::new("ConnectionPool.get_metrics", Start::Poll, metrics, finish))
     }
 
     fn __aenter__(slf: Bound<'_, Self>) -> PyResult<Coroutine> {
@@ -201,6 +201,6 @@ impl ConnectionPool {
             pool.close(timeout).await;
             Ok(())
         };
-        Ok(Coroutine::new(name, Start::Poll, || close, answers::none))
+        Ok(Coroutine::new(name, Start::Poll, close, answers::none))
     }
 }

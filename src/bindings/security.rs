@@ -57,12 +57,9 @@ impl KeyedRateLimiter {
         let limiter = self.0.get()?.clone();
         let client = client_key(client_id)?;
         let check = async move { limiter.check(&client) };
-        Ok(Coroutine::new(
-            "RateLimiter.check_rate_limit",
-            Start::Poll,
-            || check,
-            |py, decision| Ok(Py::new(py, RateLimitDecision(decision))?.into_any()),
-        ))
+        Ok(Coroutine::new("RateLimiter.check_rate_limit", Start::Poll, check, |py, decision| {
+            Ok(Py::new(py, RateLimitDecision(decision))?.into_any())
+        }))
     }
 
     fn __repr__(&self) -> PyResult<String> {
@@ -150,18 +147,13 @@ pub fn validate_credentials(
         Err(error) => return Coroutine::failed(NAME, error),
     };
     let judge = async move { Ok(credentials::validate(&fields, endpoint.as_deref())) };
-    Coroutine::new(
-        NAME,
-        Start::Poll,
-        || judge,
-        |py, judged: Result<(), credentials::Finding>| {
-            logging::begin(py)?;
-            let good = judged.is_ok();
-            if let Err(finding) = judged {
-                let message = || format!("credentials refused: {}", finding.reason());
-                logging::log().write(Level::Warning, Area::Security, message);
-            }
-            answers::boolean(py, good)
-        },
-    )
+    Coroutine::new(NAME, Start::Poll, judge, |py, judged: Result<(), credentials::Finding>| {
+        logging::begin(py)?;
+        let good = judged.is_ok();
+        if let Err(finding) = judged {
+            let message = || format!("credentials refused: {}", finding.reason());
+            logging::log().write(Level::Warning, Area::Security, message);
+        }
+        answers::boolean(py, good)
+    })
 }

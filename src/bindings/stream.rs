@@ -159,7 +159,7 @@ impl Stream {
             }
         };
         let stream = slf.clone().unbind();
-        Coroutine::new(NAME, Start::Poll, || next, move |py, taken| stream.get().give(py, taken))
+        Coroutine::new(NAME, Start::Poll, next, move |py, taken| stream.get().give(py, taken))
     }
 
     /// End every call that is under way. The second time does nothing.
@@ -169,7 +169,7 @@ impl Stream {
             stream.get().close(py);
             answers::none(py, ())
         };
-        Coroutine::new("Stream.aclose", Start::Poll, || async { Ok(()) }, close)
+        Coroutine::new("Stream.aclose", Start::Poll, async { Ok(()) }, close)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -56,13 +56,13 @@ enum State {
 impl Coroutine {
     /// An operation called `name`, like `"ChainManager.request"`.
     ///
-    /// The future that `make` makes is first polled when it is awaited; `finish` is called when the caller resumes, on the
+    /// `future` is first polled when the operation is awaited; `finish` is called when the caller resumes, on the
     /// thread of the event loop. Both run in the context of the runtime, and so does every drop of a future that was
     /// polled and of a result that nobody takes.
     pub fn new<F, T, R>(
         name: &'static str,
         start: Start,
-        make: impl FnOnce() -> F + Send + 'static,
+        future: F,
         finish: impl FnOnce(Python<'_>, T) -> PyResult<R> + Send + 'static,
     ) -> Self
     where
@@ -70,7 +70,7 @@ impl Coroutine {
         F: Future<Output = error::Result<T>> + Send + 'static,
         T: Send + 'static,
     {
-        Self::in_state(name, State::New(start, operation::work(make(), finish)))
+        Self::in_state(name, State::New(start, operation::work(future, finish)))
     }
 
     /// An operation whose value is known.
@@ -80,7 +80,7 @@ impl Coroutine {
 
     /// An operation whose arguments are bad, which is told when it is awaited.
     pub fn failed(name: &'static str, error: PyErr) -> Self {
-        Self::new(name, Start::Poll, || async { Ok(()) }, move |_, ()| Err::<Py<PyAny>, _>(error))
+        Self::new(name, Start::Poll, async { Ok(()) }, move |_, ()| Err::<Py<PyAny>, _>(error))
     }
 
     /// The same operation, also for `async with`: what it gives is handed to `release` at the end of the block.

@@ -87,11 +87,14 @@ impl<'a> Cursor<'a> {
         };
         let mut value = 0;
         let mut length = 0;
-        for digit in digits.iter().take(19).take_while(|byte| byte.is_ascii_digit()) {
+        for digit in digits.iter().take_while(|byte| byte.is_ascii_digit()) {
+            if length == 18 {
+                return None;
+            }
             value = value * 10 + i64::from(digit - b'0');
             length += 1;
         }
-        if length == 0 || length > 18 || matches!(digits.get(length), Some(b'.' | b'e' | b'E')) {
+        if length == 0 || matches!(digits.get(length), Some(b'.' | b'e' | b'E')) {
             return None;
         }
         self.at += length - usize::from(!negative);

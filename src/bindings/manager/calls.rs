@@ -47,7 +47,7 @@ impl ChainManager {
             metrics.map_or(Ok(()), |metrics| MetricsCollector::watch(&metrics, py))?;
             answers::none(py, ())
         };
-        Ok(Coroutine::new(name, Start::Poll, || begin, finish).giving(value))
+        Ok(Coroutine::new(name, Start::Poll, begin, finish).giving(value))
     }
 
     pub(super) fn stopping(&self, py: Python<'_>, name: &'static str, timeout: f64) -> PyResult<Coroutine> {
@@ -61,7 +61,7 @@ impl ChainManager {
             manager.log().delivered(logging::PATIENCE).await;
             Ok(())
         };
-        Ok(Coroutine::new(name, Start::Poll, || stop, answers::none))
+        Ok(Coroutine::new(name, Start::Poll, stop, answers::none))
     }
 
     pub(super) fn connecting(
@@ -84,32 +84,24 @@ impl ChainManager {
             let timeout = config::timeout(timeout)?;
             manager.connect(&chain_id, config, timeout).await
         };
-        Ok(Coroutine::new(
-            NAME,
-            Start::Poll,
-            || connect,
-            |py, connected| {
-                connected.commit().map_err(|error| to_py(py, error))?;
-                answers::boolean(py, true)
-            },
-        ))
+        Ok(Coroutine::new(NAME, Start::Poll, connect, |py, connected| {
+            connected.commit().map_err(|error| to_py(py, error))?;
+            answers::boolean(py, true)
+        }))
     }
 
     pub(super) fn disconnecting(&self, chain_id: String) -> PyResult<Coroutine> {
         let manager = self.engine()?.clone();
         let disconnect = async move { manager.disconnect(&chain_id) };
-        Ok(Coroutine::new("ChainManager.disconnect_from_chain", Start::Poll, || disconnect, answers::none))
+        Ok(Coroutine::new("ChainManager.disconnect_from_chain", Start::Poll, disconnect, answers::none))
     }
 
     pub(super) fn listing(&self) -> PyResult<Coroutine> {
         let manager = self.engine()?.clone();
         let labels = async move { manager.labels() };
-        Ok(Coroutine::new(
-            "ChainManager.get_connected_chains",
-            Start::Poll,
-            || labels,
-            |py, labels| Ok(PyList::new(py, labels)?.into_any().unbind()),
-        ))
+        Ok(Coroutine::new("ChainManager.get_connected_chains", Start::Poll, labels, |py, labels| {
+            Ok(PyList::new(py, labels)?.into_any().unbind())
+        }))
     }
 
     pub(super) fn asking_status(&self, chain_id: String) -> PyResult<Coroutine> {
@@ -119,12 +111,9 @@ impl ChainManager {
             let chain = manager.chain(&chain_id)?;
             Ok(chain.status().await)
         };
-        Ok(Coroutine::new(
-            "ChainManager.get_chain_status",
-            Start::Spawn,
-            || status,
-            move |py, status| Ok(answers::status(py, &label, &status)?.into_any().unbind()),
-        ))
+        Ok(Coroutine::new("ChainManager.get_chain_status", Start::Spawn, status, move |py, status| {
+            Ok(answers::status(py, &label, &status)?.into_any().unbind())
+        }))
     }
 
     pub(super) fn leasing(
@@ -140,8 +129,7 @@ impl ChainManager {
             let chain = manager.chain(&chain_id)?;
             chain.connection(timeout, place).await
         };
-        let coroutine =
-            Coroutine::new("ChainManager.get_connection", Start::Poll, || lease, connection::wrap);
+        let coroutine = Coroutine::new("ChainManager.get_connection", Start::Poll, lease, connection::wrap);
         Ok(coroutine.with_release(connection::release))
     }
 
@@ -164,7 +152,7 @@ impl ChainManager {
             let timeout = config::timeout(timeout)?;
             manager.request(&chain_id, &request, timeout).await
         };
-        Ok(Coroutine::new(NAME, Start::Spawn, || call, decode.finish()))
+        Ok(Coroutine::new(NAME, Start::Spawn, call, decode.finish()))
     }
 
     pub(super) fn requesting_many(
@@ -187,7 +175,7 @@ impl ChainManager {
             let many = Many { requests, concurrency, timeout, fail_fast: !return_exceptions };
             manager.request_many(&chain_id, many).await
         };
-        Ok(Coroutine::new(NAME, Start::Spawn, || run, listing::list(return_exceptions)))
+        Ok(Coroutine::new(NAME, Start::Spawn, run, listing::list(return_exceptions)))
     }
 
     pub(super) fn streaming(
@@ -213,17 +201,14 @@ impl ChainManager {
             let chain = manager.chain(&chain_id)?;
             chain.verify_credentials().await
         };
-        Ok(Coroutine::new("ChainManager.verify_credentials", Start::Spawn, || verify, answers::boolean))
+        Ok(Coroutine::new("ChainManager.verify_credentials", Start::Spawn, verify, answers::boolean))
     }
 
     pub(super) fn reading_metrics(&self, chain_id: Option<String>) -> PyResult<Coroutine> {
         let manager = self.engine()?.clone();
         let metrics = async move { manager.pool_metrics(chain_id.as_deref()) };
-        Ok(Coroutine::new(
-            "ChainManager.get_pool_metrics",
-            Start::Poll,
-            || metrics,
-            |py, value| to_dict(py, &value),
-        ))
+        Ok(Coroutine::new("ChainManager.get_pool_metrics", Start::Poll, metrics, |py, value| {
+            to_dict(py, &value)
+        }))
     }
 }

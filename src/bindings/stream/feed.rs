@@ -34,7 +34,7 @@ impl Feed {
     fn room(&self) -> PyResult<Coroutine> {
         let inlet = self.inlet.get()?.clone();
         let room = async move { Ok(inlet.room().await) };
-        Ok(Coroutine::new("Feed.room", Start::Poll, || room, answers::boolean))
+        Ok(Coroutine::new("Feed.room", Start::Poll, room, answers::boolean))
     }
 
     /// Begin a call: a pair of a method and its parameters.
