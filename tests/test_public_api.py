@@ -49,7 +49,7 @@ TREE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "RangeTooLargeError": (("RpcError",), ("suggested",)),
     "NodeBehindError": (("RpcError",), ()),
     "MethodNotSupportedError": (("RpcError",), ()),
-    "ExecutionRevertedError": (("RpcError",), ()),
+    "ExecutionRevertedError": (("RpcError",), ("reason",)),
 }
 CLASSES = {"ChainManager", "ConnectionPool", "Connection", "RateLimiter", "MetricsCollector"}
 LAZY = {"LazyMapping", "LazySequence"}

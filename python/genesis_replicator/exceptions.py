@@ -339,8 +339,8 @@ class RangeTooLargeError(RpcError):
 
     error_code = "range_too_large"
 
-    def __init__(self, message: str = "", *, suggested: Any = None, **facts: Unpack[_RpcFacts]) -> None:
-        """Add the range that the provider suggests, where it does."""
+    def __init__(self, message: str = "", *, suggested: tuple[int, int] | int | None = None, **facts: Unpack[_RpcFacts]) -> None:
+        """Add what the provider suggests, where it does: the first and last block, or a number of blocks."""
         super().__init__(message, **facts)
         self.suggested = suggested
 
@@ -361,6 +361,13 @@ class ExecutionRevertedError(RpcError):
     """The contract reverted."""
 
     error_code = "execution_reverted"
+
+    def __init__(
+        self, message: str = "", *, reason: str | None = None, **facts: Unpack[_RpcFacts]
+    ) -> None:
+        """Add why, where the error's data tells: the words of `require`, or the name of a panic."""
+        super().__init__(message, **facts)
+        self.reason = reason
 
 
 # Tracebacks show the short path, and pickles name the one that stays true if this file ever moves.

@@ -10,6 +10,7 @@ use super::errors::to_py;
 use super::json_out;
 use super::limiter::RateLimiter;
 use crate::engine::chain::{ChainConfig, Limit, NetworkId};
+use crate::engine::classify::ErrorRule;
 use crate::engine::config;
 use crate::engine::credentials::{Field, Fields, Secret};
 use crate::engine::error::Error;
@@ -29,6 +30,7 @@ pub struct RouteOptions<'a, 'py> {
     pub allow_plaintext: bool,
     pub address_policy: &'a str,
     pub max_response_bytes: i64,
+    pub error_rules: Option<&'a Bound<'py, PyAny>>,
 }
 
 impl RouteOptions<'_, '_> {
@@ -49,8 +51,32 @@ impl RouteOptions<'_, '_> {
             addresses: AddressPolicy::parse(self.address_policy).map_err(raise)?,
             max_response_bytes: config::count("max_response_bytes", self.max_response_bytes, 1)
                 .map_err(raise)?,
+            error_rules: self.error_rules.map(error_rules).transpose()?.unwrap_or_default(),
         })
     }
+}
+
+/// Rules: mappings of `means`, `codes` and `contains`.
+fn error_rules(given: &Bound<'_, PyAny>) -> PyResult<Vec<ErrorRule>> {
+    let py = given.py();
+    let wrong = || bad(py, "error_rules", "must be mappings of 'means', 'codes' and 'contains'");
+    let rules = given.try_iter().map_err(|_| wrong())?;
+    let rule = |rule: PyResult<Bound<'_, PyAny>>| {
+        let rule = rule?;
+        let rule = rule.cast::<PyMapping>().map_err(|_| wrong())?;
+        let (mut means, mut codes, mut contains) = (String::new(), Vec::new(), Vec::new());
+        for item in rule.items()?.iter() {
+            let (name, value): (String, Bound<'_, PyAny>) = item.extract().map_err(|_| wrong())?;
+            match name.as_str() {
+                "means" => means = value.extract().map_err(|_| wrong())?,
+                "codes" => codes = value.extract().map_err(|_| wrong())?,
+                "contains" => contains = value.extract().map_err(|_| wrong())?,
+                _ => return Err(wrong()),
+            }
+        }
+        ErrorRule::new(&means, codes, &contains).map_err(|error| to_py(py, error))
+    };
+    rules.map(rule).collect()
 }
 
 /// What a chain is connected with.

@@ -5,6 +5,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyModule, PyString};
 
 use super::json_in;
+use crate::engine::classify::Suggestion;
 use crate::engine::error::{Error, Facts, Kind, Phase};
 
 /// The keyword arguments that an exception takes besides `error_code` and `details`.
@@ -24,6 +25,10 @@ enum Takes {
     Rpc,
     /// The same and `retry_after`.
     RpcRetryAfter,
+    /// As `Rpc`, and `suggested`.
+    RpcSuggested,
+    /// As `Rpc`, and `reason`.
+    RpcReason,
 }
 
 /// The class of each kind. There is no arm for the rest: a new kind does not compile until it is named here.
@@ -51,10 +56,10 @@ const fn class(kind: Kind) -> (&'static str, Takes) {
         Kind::Rpc => ("RpcError", Takes::Rpc),
         Kind::ProviderRateLimit => ("ProviderRateLimitError", Takes::RpcRetryAfter),
         Kind::QuotaExhausted => ("QuotaExhaustedError", Takes::Rpc),
-        Kind::RangeTooLarge => ("RangeTooLargeError", Takes::Rpc),
+        Kind::RangeTooLarge => ("RangeTooLargeError", Takes::RpcSuggested),
         Kind::NodeBehind => ("NodeBehindError", Takes::Rpc),
         Kind::MethodNotSupported => ("MethodNotSupportedError", Takes::Rpc),
-        Kind::ExecutionReverted => ("ExecutionRevertedError", Takes::Rpc),
+        Kind::ExecutionReverted => ("ExecutionRevertedError", Takes::RpcReason),
     }
 }
 
@@ -90,6 +95,14 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
             rpc(py, &keywords, facts)?;
             retry_after(&keywords, facts)?;
         }
+        Takes::RpcSuggested => {
+            rpc(py, &keywords, facts)?;
+            keywords.set_item("suggested", facts.suggested.map(|given| suggested(py, given)).transpose()?)?;
+        }
+        Takes::RpcReason => {
+            rpc(py, &keywords, facts)?;
+            keywords.set_item("reason", facts.reason.as_deref())?;
+        }
     }
     let exception = module(py)?.getattr(name)?.call((error.message(),), Some(&keywords))?;
     let exception = PyErr::from_value(exception);
@@ -116,6 +129,14 @@ fn rpc(py: Python<'_>, keywords: &Bound<'_, PyDict>, facts: &Facts) -> PyResult<
     keywords.set_item("data", data)
 }
 
+/// A pair of blocks, or a number of them.
+fn suggested(py: Python<'_>, given: Suggestion) -> PyResult<Bound<'_, PyAny>> {
+    match given {
+        Suggestion::Blocks(first, last) => (first, last).into_pyobject(py).map(Bound::into_any),
+        Suggestion::Width(blocks) => Ok(blocks.into_pyobject(py)?.into_any()),
+    }
+}
+
 /// Everything known, as a plain dictionary.
 fn details<'py>(py: Python<'py>, facts: &Facts) -> PyResult<Bound<'py, PyDict>> {
     let details = PyDict::new(py);
@@ -132,6 +153,7 @@ fn details<'py>(py: Python<'py>, facts: &Facts) -> PyResult<Bound<'py, PyDict>> 
     put("retry_after", facts.retry_after.map(seconds))?;
     put("status", facts.status.map(|status| status.into_pyobject(py).map(Bound::into_any)).transpose()?)?;
     put("code", facts.code.map(|code| code.into_pyobject(py).map(Bound::into_any)).transpose()?)?;
+    put("class", facts.class.map(|class| text(class.name())))?;
     Ok(details)
 }
 

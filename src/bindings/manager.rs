@@ -105,6 +105,8 @@ impl ChainManager {
     ///     allow_plaintext: Whether credentials may go over plain http to a host that is not this one.
     ///     address_policy: Which addresses may be dialled: `"any"`, `"public"` or `"private"`.
     ///     max_response_bytes: The longest answer that is read, 64 MiB by default.
+    ///     error_rules: What error answers of this endpoint mean, before the package's own table is asked: mappings of
+    ///         `means` (a class, as in `GenesisError.details["class"]`) and `codes`, `contains` or both.
     ///
     /// Raises:
     ///     ConfigurationError: An argument is not usable.
@@ -113,7 +115,7 @@ impl ChainManager {
     #[pyo3(signature = (
         chain_id, endpoint, credentials=None, *, timeout=None, network_id=None, rate_limit=None, headers=None,
         proxy=None, trust_env=false, ca=None, client_cert=None, allow_plaintext=false, address_policy="any",
-        max_response_bytes=67_108_864
+        max_response_bytes=67_108_864, error_rules=None
     ))]
     #[allow(clippy::too_many_arguments)]
     fn connect_to_chain(
@@ -133,6 +135,7 @@ impl ChainManager {
         allow_plaintext: bool,
         address_policy: &str,
         max_response_bytes: i64,
+        error_rules: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Coroutine> {
         let options = RouteOptions {
             endpoint,
@@ -145,6 +148,7 @@ impl ChainManager {
             allow_plaintext,
             address_policy,
             max_response_bytes,
+            error_rules,
         };
         self.connecting(py, chain_id, &options, (network_id, rate_limit), timeout)
     }

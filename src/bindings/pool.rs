@@ -40,7 +40,8 @@ impl ConnectionPool {
     #[pyo3(signature = (
         endpoint, credentials=None, *, max_connections=10, min_connections=0, acquire_timeout=30.0, max_waiting=None,
         max_lifetime=3600.0, idle_timeout=15.0, leak_threshold=60.0, headers=None, proxy=None, trust_env=false,
-        ca=None, client_cert=None, allow_plaintext=false, address_policy="any", max_response_bytes=67_108_864
+        ca=None, client_cert=None, allow_plaintext=false, address_policy="any", max_response_bytes=67_108_864,
+        error_rules=None
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -62,6 +63,7 @@ impl ConnectionPool {
         allow_plaintext: bool,
         address_policy: &str,
         max_response_bytes: i64,
+        error_rules: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let raise = |error| to_py(py, error);
         let max_connections = config::max_connections(max_connections).map_err(raise)?;
@@ -91,6 +93,7 @@ impl ConnectionPool {
             allow_plaintext,
             address_policy,
             max_response_bytes,
+            error_rules,
         };
         let parts = Parts {
             label: None,

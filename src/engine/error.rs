@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::classify::{Class, Suggestion};
+
 /// The result of anything in the engine that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -197,6 +199,12 @@ pub struct Facts {
     pub code: Option<i64>,
     /// The JSON-RPC error data, as JSON text.
     pub data: Option<Bytes>,
+    /// What an error answer means.
+    pub class: Option<Class>,
+    /// What the provider would take instead.
+    pub suggested: Option<Suggestion>,
+    /// Why the contract reverted.
+    pub reason: Option<String>,
 }
 
 /// A failure: its kind, a sentence for people, the facts, and what caused it.

@@ -2,12 +2,21 @@
 
 use bytes::Bytes;
 
-use super::classify;
+use super::classify::{Classifier, status_error};
 use super::deadline::Call;
 use super::error::{Error, Kind, Result};
 use super::jsonrpc::{self, Answer, Request};
 use super::target::Target;
 use super::transport::{Reply, SendError, Transport};
+
+/// Who is asked, and what its errors mean.
+#[derive(Clone, Copy)]
+pub struct Peer<'a> {
+    /// Where it is.
+    pub target: &'a Target,
+    /// What its errors mean.
+    pub classifier: &'a Classifier,
+}
 
 /// Something that is sent in one HTTP request: a call, or a batch of them.
 pub trait Exchange: Send + Sync {
@@ -20,14 +29,14 @@ pub trait Exchange: Send + Sync {
     /// How many calls it is to a rate limit.
     fn calls(&self) -> u64;
 
-    /// Send it over `transport`, which leads to `target`.
+    /// Send it over `transport`, which leads to `peer`.
     ///
     /// # Errors
     /// `NotSent` when the connection had gone before; else what the node, or the way to it, made of it.
     fn run(
         &self,
         transport: &dyn Transport,
-        target: &Target,
+        peer: Peer<'_>,
         call: &Call,
     ) -> impl Future<Output = std::result::Result<Self::Output, SendError>> + Send;
 }
@@ -62,7 +71,7 @@ impl Exchange for One<'_> {
     async fn run(
         &self,
         transport: &dyn Transport,
-        target: &Target,
+        peer: Peer<'_>,
         call: &Call,
     ) -> std::result::Result<Bytes, SendError> {
         let reply = transport.send(jsonrpc::encode_one(self.id, self.request), call).await?;
@@ -70,7 +79,7 @@ impl Exchange for One<'_> {
             Ok(answer) => answer,
             Err(error) => return Err(SendError::Failed(unmatched(&reply, error))),
         };
-        result_of(answer, &reply, target).map_err(SendError::Failed)
+        result_of(answer, &reply, peer).map_err(SendError::Failed)
     }
 }
 
@@ -88,13 +97,13 @@ impl Exchange for Batch<'_> {
     async fn run(
         &self,
         transport: &dyn Transport,
-        target: &Target,
+        peer: Peer<'_>,
         call: &Call,
     ) -> std::result::Result<Self::Output, SendError> {
         let reply = transport.send(jsonrpc::encode_batch(self.first_id, self.requests), call).await?;
         let answers = jsonrpc::match_batch(&reply.body, self.first_id, self.requests.len())
             .map_err(|error| SendError::Failed(unmatched(&reply, error)))?;
-        Ok(answers.into_iter().map(|answer| result_of(answer, &reply, target)).collect())
+        Ok(answers.into_iter().map(|answer| result_of(answer, &reply, peer)).collect())
     }
 }
 
@@ -104,21 +113,22 @@ fn is_success(status: u16) -> bool {
 
 /// A body that answers nothing: the status says more than the body, unless the status is a good one.
 fn unmatched(reply: &Reply, error: Error) -> Error {
-    if is_success(reply.status) { error } else { classify::status_error(reply.status, reply.retry_after) }
+    if is_success(reply.status) { error } else { status_error(reply.status, &reply.headers) }
 }
 
 /// A node may well say 404 or 500 and yet answer: then its answer counts. What the status says about the credentials
 /// or the rate counts more.
-fn result_of(answer: Answer, reply: &Reply, target: &Target) -> Result<Bytes> {
-    classify::result_of(answer, |text| target.scrub(text)).map_err(|error| {
-        let error = match classify::status_error(reply.status, None).kind() {
+fn result_of(answer: Answer, reply: &Reply, peer: Peer<'_>) -> Result<Bytes> {
+    let result = peer.classifier.result_of(answer, &reply.headers, |text| peer.target.scrub(text));
+    result.map_err(|error| {
+        let status = status_error(reply.status, &reply.headers);
+        let error = match status.kind() {
             kind @ (Kind::Authentication | Kind::ProviderRateLimit | Kind::QuotaExhausted) => {
-                error.as_kind(kind)
+                error.as_kind(kind).with(|facts| facts.class = status.facts().class)
             }
             _ => error,
         };
         error.with(|facts| {
-            facts.retry_after = reply.retry_after;
             facts.status = (!is_success(reply.status)).then_some(reply.status);
         })
     })

@@ -11,6 +11,7 @@ pub mod credentials;
 pub mod deadline;
 pub mod error;
 mod exchange;
+pub mod family;
 pub mod jsonrpc;
 pub mod limiter;
 pub mod log;

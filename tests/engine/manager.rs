@@ -3,9 +3,10 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use genesis_replicator::engine::chain::{ChainConfig, Family, NetworkId};
+use genesis_replicator::engine::chain::{ChainConfig, NetworkId};
 use genesis_replicator::engine::deadline::Timeout;
 use genesis_replicator::engine::error::{Error, Kind, Result};
+use genesis_replicator::engine::family::Family;
 use genesis_replicator::engine::jsonrpc::Request;
 use genesis_replicator::engine::log::Log;
 use genesis_replicator::engine::manager::Manager;

@@ -29,6 +29,7 @@ pub fn route(url: &str) -> Route {
         tls: TlsOptions::default(),
         addresses: AddressPolicy::Any,
         max_response_bytes: 1 << 20,
+        error_rules: Vec::new(),
     }
 }
 

@@ -107,6 +107,7 @@ fn route(node: Node) -> Result<Route> {
         tls: TlsOptions::default(),
         addresses: AddressPolicy::Any,
         max_response_bytes: 1 << 20,
+        error_rules: Vec::new(),
     })
 }
 
@@ -117,7 +118,7 @@ fn script(node: Node) -> Script {
                 if node == Node::Later {
                     yield_now().await;
                 }
-                Ok(Reply { status: 200, retry_after: None, body: answer(&body) })
+                Ok(Reply { status: 200, headers: Default::default(), body: answer(&body) })
             })
         }),
         streams: if node == Node::Shared { CONNECTIONS } else { 1 },

@@ -4,37 +4,11 @@ use serde::Deserialize;
 
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Kind, Result};
+use crate::engine::family::Family;
 use crate::engine::jsonrpc::Request;
 use crate::engine::pool::Pool;
 
-/// The kinds of node that are told apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    /// Ethereum and its kin.
-    Evm,
-    /// Bitcoin and its kin.
-    Bitcoin,
-    /// Solana.
-    Solana,
-    /// Substrate: Polkadot and its kin.
-    Substrate,
-    /// Any other JSON-RPC node.
-    Generic,
-}
-
 impl Family {
-    /// The name that people read.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Evm => "evm",
-            Self::Bitcoin => "bitcoin",
-            Self::Solana => "solana",
-            Self::Substrate => "substrate",
-            Self::Generic => "generic",
-        }
-    }
-
     /// The call that every node of the family answers: who are you?
     fn question(self) -> Request {
         match self {

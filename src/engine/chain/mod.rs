@@ -17,7 +17,7 @@ use super::pool::{Connection, Pool};
 use super::transport::Route;
 
 pub use flow::{Flow, Inlet, Taken};
-pub use identity::{Family, Identity, NetworkId};
+pub use identity::{Identity, NetworkId};
 pub use many::Many;
 
 /// How many calls are in flight unless the caller says otherwise, at least: an HTTP/2 connection carries that many.
@@ -125,6 +125,7 @@ impl Chain {
         progress: Arc<Call>,
     ) -> Result<Self> {
         let identity = identity::identify(&pool, &progress).await?;
+        pool.learn(identity.family);
         if let Some(wanted) = &config.network_id {
             check_network(&label, wanted, identity.network.as_ref(), "was asked for")?;
         }

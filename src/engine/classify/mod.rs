@@ -1,100 +1,111 @@
-//! What an error answer means: tables of codes, HTTP statuses and fragments of text, read from the top.
+//! What an error answer means: tables of codes and texts by family, the waits and ranges that servers name, and why a
+//! contract reverted.
 
+mod bitcoin;
+mod class;
+mod evm;
+mod hints;
+mod range;
+mod revert;
+mod solana;
+mod substrate;
+mod table;
+
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use super::error::{Error, Kind};
+use bytes::Bytes;
+use http::HeaderMap;
+
+use super::error::{Error, Kind, Result};
+use super::family::Family;
 use super::jsonrpc::Answer;
 
-/// A row: the codes and the lower-case fragments that speak for a kind. A row without codes takes any code.
-struct Rule {
-    kind: Kind,
-    codes: &'static [i64],
-    fragments: &'static [&'static str],
+pub use class::Class;
+pub use range::Suggestion;
+pub use table::ErrorRule;
+
+/// Tells what the errors of one endpoint mean.
+#[derive(Debug, Default)]
+pub struct Classifier {
+    custom: Vec<ErrorRule>,
+    family: OnceLock<Family>,
 }
 
-/// The first row that fits decides. Codes mean different things at different providers, so where one is shared the
-/// text decides; a row with no fragments needs none. Texts as nodes and providers sent them in 2025 and 2026.
-const RULES: &[Rule] = &[
-    Rule { kind: Kind::ExecutionReverted, codes: &[3], fragments: &[] },
-    Rule {
-        kind: Kind::ExecutionReverted,
-        codes: &[],
-        fragments: &["execution reverted", "vm exception", "reverted"],
-    },
-    Rule {
-        kind: Kind::RangeTooLarge,
-        codes: &[],
-        fragments: &[
-            "block range",
-            "range is too large",
-            "range too large",
-            "returned more than",
-            "response too large",
-            "is limited to a",
-            "too many results",
-        ],
-    },
-    Rule {
-        kind: Kind::QuotaExhausted,
-        codes: &[],
-        fragments: &["monthly capacity", "daily credit", "reached the quota", "payment required", "billing"],
-    },
-    Rule { kind: Kind::ProviderRateLimit, codes: &[429, -32090, -32029], fragments: &[] },
-    Rule {
-        kind: Kind::ProviderRateLimit,
-        codes: &[],
-        fragments: &[
-            "rate limit",
-            "too many requests",
-            "request limit reached",
-            "rate exceeded",
-            "rps limit",
-            "compute units per second",
-            "credits limited",
-        ],
-    },
-    Rule {
-        kind: Kind::Authentication,
-        codes: &[],
-        fragments: &[
-            "must be authenticated",
-            "must authenticate",
-            "invalid api key",
-            "unauthorized",
-            "token is invalid",
-        ],
-    },
-    Rule { kind: Kind::MethodNotSupported, codes: &[-32601], fragments: &[] },
-    Rule {
-        kind: Kind::MethodNotSupported,
-        codes: &[],
-        fragments: &["method not found", "is not included in your current plan", "method is not whitelisted"],
-    },
-    Rule {
-        kind: Kind::NodeBehind,
-        codes: &[],
-        fragments: &["header not found", "missing trie node", "block not found", "unknown block"],
-    },
-];
+impl Classifier {
+    /// One that goes by the user's rules first.
+    #[must_use]
+    pub const fn new(custom: Vec<ErrorRule>) -> Self {
+        Self { custom, family: OnceLock::new() }
+    }
 
-/// The error that an error answer stands for. `text` and `data` are free of secrets already.
-#[must_use]
-pub fn rpc_error(code: Option<i64>, text: &str, data: Option<bytes::Bytes>) -> Error {
-    let kind = kind_of(code, text);
-    let shown = printable(text);
-    let message = match code {
-        Some(code) => format!("the node answered with error {code}: {shown}"),
-        None => format!("the node answered with an error: {shown}"),
-    };
-    Error::new(kind, message).with(|facts| {
-        facts.code = code;
-        facts.data = data;
-    })
+    /// The endpoint has said what it is.
+    pub fn learn(&self, family: Family) {
+        // It says so each time it is asked; the first counts.
+        let _ = self.family.set(family);
+    }
+
+    /// The result in an answer, as JSON text, or the error that it is. `scrub` takes the secrets out of a text.
+    ///
+    /// # Errors
+    /// What an error answer stands for.
+    pub fn result_of(
+        &self,
+        answer: Answer,
+        headers: &HeaderMap,
+        scrub: impl Fn(&str) -> String,
+    ) -> Result<Bytes> {
+        match answer {
+            Answer::Result(text) => Ok(text),
+            Answer::Error { code, message, data } => {
+                let data = data.map(|data| match std::str::from_utf8(&data) {
+                    Ok(text) => scrub(text).into_bytes().into(),
+                    Err(_) => Bytes::new(),
+                });
+                Err(self.error(code, &scrub(&message), data, headers))
+            }
+        }
+    }
+
+    /// The error that an error answer stands for. `text` and `data` are free of secrets already.
+    fn error(&self, code: Option<i64>, text: &str, data: Option<Bytes>, headers: &HeaderMap) -> Error {
+        let family = self.family.get().copied().unwrap_or(Family::Generic);
+        let lower = searched(text, data.as_deref());
+        let class = table::class_of(&self.custom, family, code, &lower);
+        let reason = data.as_deref().filter(|_| class == Class::Reverted).and_then(revert::reason);
+        let mut shown = printable(text);
+        if let Some(reason) = reason.as_ref().filter(|reason| !shown.contains(reason.as_str())) {
+            shown = format!("{shown} ({reason})");
+        }
+        let message = match code {
+            Some(code) => format!("the node answered with error {code}: {shown}"),
+            None => format!("the node answered with an error: {shown}"),
+        };
+        Error::new(class.kind(), message).with(|facts| {
+            facts.class = Some(class);
+            facts.code = code;
+            facts.retry_after = hints::wait(headers, &lower, data.as_deref());
+            facts.suggested = (class == Class::RangeTooLarge).then(|| range::suggestion(&lower)).flatten();
+            facts.reason = reason;
+            facts.data = data;
+        })
+    }
 }
 
-/// The kind of failure that an HTTP status stands for when the body is no JSON-RPC answer.
+/// What is searched for fragments: the message and, where it is words, the data, both in lower case.
+fn searched(text: &str, data: Option<&[u8]>) -> String {
+    let mut searched = text.to_lowercase();
+    let words = data.and_then(|data| serde_json::from_slice::<String>(data).ok());
+    if let Some(words) = words.filter(|words| !words.starts_with("0x")) {
+        searched.push(' ');
+        searched.push_str(&words.to_lowercase());
+    }
+    searched
+}
+
+/// What an HTTP status stands for when the body is no JSON-RPC answer.
 #[must_use]
-pub fn status_error(status: u16, retry_after: Option<Duration>) -> Error {
+pub fn status_error(status: u16, headers: &HeaderMap) -> Error {
     let (kind, message) = match status {
         401 | 403 => (Kind::Authentication, format!("the node refused the credentials (HTTP {status})")),
         402 => (Kind::QuotaExhausted, "the provider's plan is used up (HTTP 402)".to_owned()),
@@ -105,42 +116,29 @@ pub fn status_error(status: u16, retry_after: Option<Duration>) -> Error {
         _ => (Kind::HttpStatus, format!("the server answered with HTTP {status} and no JSON-RPC answer")),
     };
     Error::new(kind, message).with(|facts| {
+        facts.class = Some(class_of_status(status));
         facts.status = Some(status);
-        facts.retry_after = retry_after;
+        facts.retry_after = retry_after(headers);
     })
 }
 
-/// `Retry-After` in seconds, up to five minutes: a server's typing error must not stop a client for a year.
-#[must_use]
-pub fn retry_after(value: &str) -> Option<Duration> {
-    let seconds: u64 = value.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds.min(300)))
-}
-
-/// The result in an answer, as JSON text, or the error that it is.
-///
-/// # Errors
-/// What `rpc_error` makes of an error answer.
-pub fn result_of(answer: Answer, scrub: impl Fn(&str) -> String) -> Result<bytes::Bytes, Error> {
-    match answer {
-        Answer::Result(text) => Ok(text),
-        Answer::Error { code, message, data } => {
-            let data = data.map(|data| match std::str::from_utf8(&data) {
-                Ok(text) => scrub(text).into_bytes().into(),
-                Err(_) => bytes::Bytes::new(),
-            });
-            Err(rpc_error(code, &scrub(&message), data))
-        }
+const fn class_of_status(status: u16) -> Class {
+    match status {
+        401 | 403 => Class::Authentication,
+        402 => Class::QuotaExhausted,
+        429 => Class::RateLimited,
+        413 => Class::RangeTooLarge,
+        405 | 415 => Class::MethodNotSupported,
+        // 520 to 526 are Cloudflare's words for a server that it cannot reach.
+        408 | 500 | 502 | 503 | 504 | 520..=526 => Class::Transient,
+        _ => Class::Unknown,
     }
 }
 
-fn kind_of(code: Option<i64>, text: &str) -> Kind {
-    let text = text.to_lowercase();
-    let fits = |rule: &&Rule| {
-        (rule.codes.is_empty() || code.is_some_and(|code| rule.codes.contains(&code)))
-            && (rule.fragments.is_empty() || rule.fragments.iter().any(|fragment| text.contains(fragment)))
-    };
-    RULES.iter().find(fits).map_or(Kind::Rpc, |rule| rule.kind)
+/// How long an answer's headers ask to wait: five minutes at most.
+#[must_use]
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    hints::in_headers(headers)
 }
 
 /// A server's words, fit for one line of a log: no control characters, at most 500 characters.
@@ -155,42 +153,4 @@ pub fn printable(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn error_answers_are_told_apart() {
-        for (code, text, kind) in [
-            (Some(3), "execution reverted: no", Kind::ExecutionReverted),
-            (Some(-32601), "the method x does not exist", Kind::MethodNotSupported),
-            (Some(-32005), "query returned more than 10000 results", Kind::RangeTooLarge),
-            (Some(-32005), "project ID request rate exceeded", Kind::ProviderRateLimit),
-            (
-                Some(429),
-                "Your app has exceeded its compute units per second capacity",
-                Kind::ProviderRateLimit,
-            ),
-            (Some(-32600), "Must be authenticated!", Kind::Authentication),
-            (Some(-32000), "Monthly capacity limit exceeded. Visit the page", Kind::QuotaExhausted),
-            (Some(-32000), "header not found", Kind::NodeBehind),
-            (Some(-32000), "nonce too low", Kind::Rpc),
-            (None, "", Kind::Rpc),
-        ] {
-            assert_eq!(rpc_error(code, text, None).kind(), kind, "{text}");
-        }
-    }
-
-    #[test]
-    fn retry_after_is_capped_and_nonsense_is_ignored() {
-        assert_eq!(retry_after("7"), Some(Duration::from_secs(7)));
-        assert_eq!(retry_after("1000000000"), Some(Duration::from_mins(5)));
-        assert_eq!(retry_after("-5"), None);
-        assert_eq!(retry_after("soon"), None);
-    }
-
-    #[test]
-    fn a_servers_words_cannot_break_a_log_line() {
-        assert_eq!(printable("a\r\n\u{1b}[31mb"), "a\u{fffd}\u{fffd}\u{fffd}[31mb");
-        assert_eq!(printable(&"x".repeat(600)).chars().count(), 501);
-    }
-}
+mod tests;

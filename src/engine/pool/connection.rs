@@ -145,7 +145,7 @@ impl Connection {
                 if let Some(grant) = grant {
                     grant.admit();
                 }
-                match exchange.run(&*transport, self.0.pool.target(), call).await {
+                match exchange.run(&*transport, self.0.pool.peer(), call).await {
                     Ok(result) => return Ok(result),
                     Err(SendError::Failed(error)) => return Err(error),
                     Err(SendError::NotSent) => {}

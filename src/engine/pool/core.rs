@@ -19,6 +19,8 @@ use super::store::{Conn, Opener};
 use super::waiting::Waiting;
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Phase, Result};
+use crate::engine::exchange::Peer;
+use crate::engine::family::Family;
 use crate::engine::limiter::{Grant, RateLimiter};
 use crate::engine::log::Log;
 use crate::engine::metrics::{CloseCause, Collector, Event, Gauge, Scopes};
@@ -308,6 +310,16 @@ impl Pool {
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.home().dialer.route().target
+    }
+
+    /// Who is asked, and what its errors mean.
+    pub(super) fn peer(&self) -> Peer<'_> {
+        Peer { target: self.target(), classifier: &self.home().classifier }
+    }
+
+    /// The endpoint has said what it is.
+    pub(in crate::engine) fn learn(&self, family: Family) {
+        self.home().classifier.learn(family);
     }
 
     /// The user's label of the chain.

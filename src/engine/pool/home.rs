@@ -12,6 +12,7 @@ use tokio::task::AbortHandle;
 use super::gate::{Gate, PoolId, Room};
 use super::holders::Holders;
 use super::store::{Conn, Opener};
+use crate::engine::classify::Classifier;
 use crate::engine::error::Error;
 use crate::engine::log::{Area, Level, Log};
 use crate::engine::metrics::{CloseCause, Scopes};
@@ -57,6 +58,7 @@ impl Default for Settings {
 pub(super) struct Home {
     pub(super) label: Option<Arc<str>>,
     pub(super) dialer: Dialer,
+    pub(super) classifier: Classifier,
     pub(super) gate: Arc<Gate>,
     pub(super) id: PoolId,
     pub(super) scopes: Arc<Scopes>,
@@ -91,6 +93,7 @@ impl Home {
             let id = gate.admit_pool(Weak::clone(this) as Weak<dyn Room>);
             Self {
                 label,
+                classifier: Classifier::new(dialer.route().error_rules.clone()),
                 dialer,
                 gate,
                 id,

@@ -114,7 +114,7 @@ impl Pool {
                 if let Some(grant) = grant {
                     grant.admit();
                 }
-                exchange.run(&*transport, self.target(), call).await
+                exchange.run(&*transport, self.peer(), call).await
             };
             match sent {
                 Ok(result) => {

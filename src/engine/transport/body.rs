@@ -1,27 +1,23 @@
 //! Reading an answer: every byte counted against the cap while it comes in.
 
-use std::time::Duration;
-
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use http::header::RETRY_AFTER;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
 use super::SendError;
-use crate::engine::classify;
 use crate::engine::error::{Error, Kind};
 
 /// Up to here an answer is copied out of the buffer that it was read into, 8 KiB that it would keep.
 const SMALL: usize = 4096;
 
-/// What came back: the status and the body, not yet looked into.
+/// What came back, not yet looked into.
 #[derive(Debug)]
 pub struct Reply {
     /// The HTTP status.
     pub status: u16,
-    /// What the server asks to wait, if it does.
-    pub retry_after: Option<Duration>,
+    /// The headers.
+    pub headers: HeaderMap,
     /// The whole body.
     pub body: Bytes,
 }
@@ -63,11 +59,7 @@ pub(super) async fn collect(
         (true, ..=SMALL) => Bytes::copy_from_slice(&first),
         (true, _) => first,
     };
-    Ok(Reply { status: head.status.as_u16(), retry_after: retry_after(&head.headers), body })
-}
-
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    headers.get(RETRY_AFTER)?.to_str().ok().and_then(classify::retry_after)
+    Ok(Reply { status: head.status.as_u16(), headers: head.headers, body })
 }
 
 pub(super) fn too_large(max_bytes: usize) -> Error {

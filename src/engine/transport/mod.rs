@@ -20,6 +20,7 @@ use bytes::Bytes;
 use rustls::ClientConfig;
 use tokio::sync::OnceCell;
 
+use super::classify::ErrorRule;
 use super::deadline::Call;
 use super::error::{Error, Kind, Result};
 use super::target::{Scheme, Target};
@@ -92,6 +93,8 @@ pub struct Route {
     pub addresses: AddressPolicy,
     /// The longest body that is read.
     pub max_response_bytes: usize,
+    /// What the user knows about the endpoint's errors.
+    pub error_rules: Vec<ErrorRule>,
 }
 
 /// Opens connections along one route.

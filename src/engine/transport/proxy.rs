@@ -69,7 +69,7 @@ impl ProxyTransport {
     async fn read(&self, mut response: reqwest::Response) -> Result<Reply> {
         let max_bytes = self.route.max_response_bytes;
         let status = response.status().as_u16();
-        let retry_after = body::retry_after(response.headers());
+        let headers = std::mem::take(response.headers_mut());
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(&error))? {
             if body.len() + chunk.len() > max_bytes {
@@ -77,7 +77,7 @@ impl ProxyTransport {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Reply { status, retry_after, body: body.freeze() })
+        Ok(Reply { status, headers, body: body.freeze() })
     }
 
     /// reqwest's own words may hold the URL, so ours are used.
