@@ -16,8 +16,10 @@ from genesis_replicator import (
     ExecutionRevertedError,
     HttpStatusError,
     MethodNotSupportedError,
+    NodeBehindError,
     ProtocolError,
     ProviderRateLimitError,
+    RangeTooLargeError,
     RpcError,
 )
 from servers.node import ScriptedNode
@@ -91,6 +93,48 @@ async def test_a_revert_is_told_with_its_data(chain: ChainManager, node: Scripte
     with pytest.raises(ExecutionRevertedError) as caught:
         await answer(chain, node, Reply(error=error))
     assert (caught.value.code, caught.value.data) == (3, "0x08c379a0")
+    assert (caught.value.reason, caught.value.details["class"]) == (None, "reverted")
+
+
+async def test_a_reverts_reason_is_read_from_its_data(chain: ChainManager, node: ScriptedNode) -> None:
+    data = "0x08c379a0" + f"{32:064x}" + f"{9:064x}" + b"not owner".hex().ljust(64, "0")
+    with pytest.raises(ExecutionRevertedError, match="not owner") as caught:
+        await answer(chain, node, Reply(error={"code": 3, "message": "execution reverted", "data": data}))
+    assert caught.value.reason == "not owner"
+
+
+@pytest.mark.parametrize(
+    ("message", "suggested"),
+    [
+        ("query returned more than 10000 results. Try with this block range [0x1, 0xa].", (1, 10)),
+        ("eth_getLogs is limited to a 10,000 range", 10_000),
+        ("block range is too wide", None),
+    ],
+)
+async def test_a_range_too_large_tells_what_the_provider_would_take(
+    message: str, suggested: object, chain: ChainManager, node: ScriptedNode
+) -> None:
+    with pytest.raises(RangeTooLargeError) as caught:
+        await answer(chain, node, Reply(error={"code": -32005, "message": message}))
+    assert caught.value.suggested == suggested
+
+
+async def test_a_wait_in_the_words_of_an_answer_is_told(chain: ChainManager, node: ScriptedNode) -> None:
+    error = {"code": -32005, "message": "You've exceeded the RPS limit. Try again in 4ms"}
+    with pytest.raises(ProviderRateLimitError) as caught:
+        await answer(chain, node, Reply(error=error))
+    assert caught.value.retry_after == 0.004
+
+
+async def test_the_users_rules_say_what_an_error_means(manager: ChainManager, node: ScriptedNode) -> None:
+    rules = [{"means": "rate_limited", "codes": [-39999]}, {"means": "node_behind", "contains": ["Later"]}]
+    await manager.connect_to_chain("eth", node.url, error_rules=rules)
+    node.on("a", Reply(error={"code": -39999, "message": "?"}))
+    node.on("b", Reply(error={"code": 5, "message": "ask LATER"}))
+    with pytest.raises(ProviderRateLimitError):
+        await manager.request("eth", "a")
+    with pytest.raises(NodeBehindError):
+        await manager.request("eth", "b")
 
 
 @pytest.mark.parametrize("status", [401, 403])

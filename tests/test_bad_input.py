@@ -53,6 +53,12 @@ def test_a_setting_that_cannot_work_is_refused_by_name(
 
 
 CONNECTS: list[tuple[dict[str, Any], str]] = [
+    ({"error_rules": 5}, "error_rules"),
+    ({"error_rules": ["rate_limited"]}, "error_rules"),
+    ({"error_rules": [{"means": "rate_limited"}]}, "error_rules"),
+    ({"error_rules": [{"means": "slow", "codes": [1]}]}, "error_rules"),
+    ({"error_rules": [{"means": "transient", "codes": "1"}]}, "error_rules"),
+    ({"error_rules": [{"means": "transient", "code": [1]}]}, "error_rules"),
     ({"chain_id": ""}, "chain_id"),
     ({"endpoint": ""}, "endpoint"),
     ({"endpoint": []}, "endpoint"),

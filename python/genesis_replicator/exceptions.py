@@ -339,7 +339,9 @@ class RangeTooLargeError(RpcError):
 
     error_code = "range_too_large"
 
-    def __init__(self, message: str = "", *, suggested: tuple[int, int] | int | None = None, **facts: Unpack[_RpcFacts]) -> None:
+    def __init__(
+        self, message: str = "", *, suggested: tuple[int, int] | int | None = None, **facts: Unpack[_RpcFacts]
+    ) -> None:
         """Add what the provider suggests, where it does: the first and last block, or a number of blocks."""
         super().__init__(message, **facts)
         self.suggested = suggested
@@ -362,9 +364,7 @@ class ExecutionRevertedError(RpcError):
 
     error_code = "execution_reverted"
 
-    def __init__(
-        self, message: str = "", *, reason: str | None = None, **facts: Unpack[_RpcFacts]
-    ) -> None:
+    def __init__(self, message: str = "", *, reason: str | None = None, **facts: Unpack[_RpcFacts]) -> None:
         """Add why, where the error's data tells: the words of `require`, or the name of a panic."""
         super().__init__(message, **facts)
         self.reason = reason
