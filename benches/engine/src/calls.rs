@@ -14,6 +14,7 @@ use genesis_replicator::engine::metrics::Scopes;
 use genesis_replicator::engine::pool::{Connection, Gate, Parts, Pool, Settings};
 use genesis_replicator::engine::target::{Target, TargetOptions};
 use genesis_replicator::engine::transport::{AddressPolicy, Dialer, Reply, Route, Script, TlsOptions};
+use http::HeaderMap;
 use tokio::runtime::Runtime;
 use tokio::task::yield_now;
 
@@ -118,7 +119,7 @@ fn script(node: Node) -> Script {
                 if node == Node::Later {
                     yield_now().await;
                 }
-                Ok(Reply { status: 200, headers: Default::default(), body: answer(&body) })
+                Ok(Reply { status: 200, headers: HeaderMap::new(), body: answer(&body) })
             })
         }),
         streams: if node == Node::Shared { CONNECTIONS } else { 1 },

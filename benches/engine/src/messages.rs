@@ -1,8 +1,9 @@
 //! Writing requests, finding the results in answers, and naming errors.
 
-use genesis_replicator::engine::classify;
+use genesis_replicator::engine::classify::Classifier;
 use genesis_replicator::engine::error::{Kind, Result};
 use genesis_replicator::engine::jsonrpc::{self, Answer, Request};
+use http::HeaderMap;
 
 use crate::{Case, OFTEN, SELDOM, texts};
 
@@ -15,6 +16,7 @@ pub fn cases() -> Vec<Case> {
     let (number, failure) = (texts::answer(ID, texts::NUMBER), texts::failure(ID));
     let (batch, block) = (texts::batch(ID, BATCH), texts::block(ID));
     let requests: Vec<Request> = (0..BATCH).flat_map(|_| balance()).collect();
+    let (classifier, headers) = (Classifier::default(), HeaderMap::new());
     let refused = found(jsonrpc::match_one(&failure, ID));
     vec![
         Case::new("encode", OFTEN, || {
@@ -30,7 +32,7 @@ pub fn cases() -> Vec<Case> {
             assert!(answers.is_ok_and(|answers| answers.len() == BATCH));
         }),
         Case::new("classify", OFTEN, move || {
-            let result = classify::result_of(refused.clone(), str::to_owned);
+            let result = classifier.result_of(refused.clone(), &headers, str::to_owned);
             assert!(result.is_err_and(|error| error.kind() == Kind::NodeBehind));
         }),
     ]

@@ -70,7 +70,7 @@ mod tests {
     }
 
     fn error(text: &str) -> String {
-        let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let hex = text.bytes().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         format!("0x08c379a0{}{}{hex:0<64}", word(32), word(text.len() as u64))
     }
 
