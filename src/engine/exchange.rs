@@ -9,6 +9,9 @@ use super::jsonrpc::{self, Answer, Request};
 use super::target::Target;
 use super::transport::{Reply, SendError, Transport};
 
+/// Up to here a result is copied out of the buffer that it was read into, 8 KiB that it would keep.
+const SMALL: usize = 4096;
+
 /// Something that is sent in one HTTP request: a call, or a batch of them.
 pub trait Exchange: Send + Sync {
     /// What comes of it.
@@ -70,7 +73,7 @@ impl Exchange for One<'_> {
             Ok(answer) => answer,
             Err(error) => return Err(SendError::Failed(unmatched(&reply, error))),
         };
-        result_of(answer, &reply, target).map_err(SendError::Failed)
+        result_of(answer, &reply, target).map(kept).map_err(SendError::Failed)
     }
 }
 
@@ -91,11 +94,18 @@ impl Exchange for Batch<'_> {
         target: &Target,
         call: &Call,
     ) -> std::result::Result<Self::Output, SendError> {
-        let reply = transport.send(jsonrpc::encode_batch(self.first_id, self.requests), call).await?;
+        let mut reply = transport.send(jsonrpc::encode_batch(self.first_id, self.requests), call).await?;
+        // The results share it.
+        reply.body = kept(reply.body);
         let answers = jsonrpc::match_batch(&reply.body, self.first_id, self.requests.len())
             .map_err(|error| SendError::Failed(unmatched(&reply, error)))?;
         Ok(answers.into_iter().map(|answer| result_of(answer, &reply, target)).collect())
     }
+}
+
+/// What outlives the exchange, with no more memory than it needs.
+fn kept(text: Bytes) -> Bytes {
+    if text.len() <= SMALL { Bytes::copy_from_slice(&text) } else { text }
 }
 
 fn is_success(status: u16) -> bool {
