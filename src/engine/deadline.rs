@@ -3,12 +3,13 @@
 //! A `Call` goes down through every stage by reference. Each stage says when it begins, so that when the time runs out
 //! the one timer at the top can say what it was spent on.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
 use super::error::{Error, Kind, Phase};
 
@@ -45,7 +46,12 @@ impl Call {
     /// A call that begins now and may take `timeout`; `None` is for ever.
     #[must_use]
     pub fn new(timeout: Option<Duration>) -> Self {
-        let started = Instant::now();
+        Self::starting(Instant::now(), timeout)
+    }
+
+    /// The same for a call that began a moment ago.
+    #[must_use]
+    pub fn starting(started: Instant, timeout: Option<Duration>) -> Self {
         // A timeout too long for the clock is no timeout.
         let deadline = timeout.and_then(|timeout| started.checked_add(timeout));
         let phase = AtomicU8::new(Phase::Queue as u8);
@@ -97,6 +103,20 @@ impl Call {
         }
     }
 
+    /// The same, by a timer that is kept for the next call.
+    pub async fn bound_by<T>(
+        &self,
+        timer: &mut Timer,
+        mut work: Pin<&mut impl Future<Output = T>>,
+    ) -> Option<T> {
+        let Some(deadline) = self.deadline else { return Some(work.await) };
+        poll_fn(|cx| match work.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => timer.poll(deadline, cx).map(|()| None),
+        })
+        .await
+    }
+
     /// The error of a call whose time ran out after it had its connection, or while it was being made.
     #[must_use]
     pub fn timed_out(&self, what: &str) -> Error {
@@ -114,6 +134,40 @@ impl Call {
                 facts.phase = Some(phase);
                 facts.elapsed = Some(elapsed);
             })
+    }
+}
+
+/// A timer for calls that follow each other. It stays set for the deadline of an earlier one, which comes first, and
+/// looks further only then: most calls end long before, and setting a timer for each of them costs more than that.
+#[derive(Debug, Default)]
+pub struct Timer(Option<Armed>);
+
+#[derive(Debug)]
+struct Armed {
+    sleep: Pin<Box<Sleep>>,
+    /// Whom it wakes.
+    waker: Waker,
+}
+
+impl Timer {
+    fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let armed = self.0.get_or_insert_with(|| Armed {
+            sleep: Box::pin(sleep_until(deadline)),
+            waker: Waker::noop().clone(),
+        });
+        if armed.sleep.deadline() > deadline {
+            armed.sleep.as_mut().reset(deadline);
+        } else if !armed.sleep.is_elapsed() && armed.waker.will_wake(cx.waker()) {
+            return Poll::Pending;
+        }
+        while armed.sleep.as_mut().poll(cx).is_ready() {
+            if armed.sleep.deadline() >= deadline {
+                return Poll::Ready(());
+            }
+            armed.sleep.as_mut().reset(deadline);
+        }
+        armed.waker.clone_from(cx.waker());
+        Poll::Pending
     }
 }
 
@@ -141,6 +195,29 @@ mod tests {
     async fn with_no_time_at_all_what_is_ready_still_counts() {
         let call = Call::new(Some(Duration::ZERO));
         assert_eq!(call.bound(pin!(async { 1 })).await, Some(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timer_that_serves_many_calls_ends_each_at_its_own_deadline() {
+        let mut timer = Timer::default();
+        // Later ones, an earlier one, and one after a call that took no time.
+        for seconds in [2, 5, 1, 0, 3] {
+            let call = Call::new(Some(Duration::from_secs(seconds)));
+            assert_eq!(call.bound_by(&mut timer, pin!(async { 1 })).await, Some(1));
+            let long = pin!(tokio::time::sleep(Duration::from_mins(1)));
+            assert_eq!(call.bound_by(&mut timer, long).await, None);
+            assert_eq!(call.elapsed().as_secs(), seconds);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timer_set_for_a_call_that_is_over_cuts_no_later_one_short() {
+        let mut timer = Timer::default();
+        for _ in 0..10 {
+            let call = Call::new(Some(Duration::from_secs(2)));
+            let work = pin!(tokio::time::sleep(Duration::from_millis(1900)));
+            assert_eq!(call.bound_by(&mut timer, work).await, Some(()));
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,6 +9,9 @@ use super::jsonrpc::{self, Answer, Request};
 use super::target::Target;
 use super::transport::{Reply, SendError, Transport};
 
+/// Up to here a result is copied out of the buffer that it was read into, 8 KiB that it would keep.
+const SMALL: usize = 4096;
+
 /// Who is asked, and what its errors mean.
 #[derive(Clone, Copy)]
 pub struct Peer<'a> {
@@ -79,7 +82,7 @@ impl Exchange for One<'_> {
             Ok(answer) => answer,
             Err(error) => return Err(SendError::Failed(unmatched(&reply, error))),
         };
-        result_of(answer, &reply, peer).map_err(SendError::Failed)
+        result_of(answer, &reply, peer).map(kept).map_err(SendError::Failed)
     }
 }
 
@@ -100,11 +103,18 @@ impl Exchange for Batch<'_> {
         peer: Peer<'_>,
         call: &Call,
     ) -> std::result::Result<Self::Output, SendError> {
-        let reply = transport.send(jsonrpc::encode_batch(self.first_id, self.requests), call).await?;
+        let mut reply = transport.send(jsonrpc::encode_batch(self.first_id, self.requests), call).await?;
+        // The results share it.
+        reply.body = kept(reply.body);
         let answers = jsonrpc::match_batch(&reply.body, self.first_id, self.requests.len())
             .map_err(|error| SendError::Failed(unmatched(&reply, error)))?;
         Ok(answers.into_iter().map(|answer| result_of(answer, &reply, peer)).collect())
     }
+}
+
+/// What outlives the exchange, with no more memory than it needs.
+fn kept(text: Bytes) -> Bytes {
+    if text.len() <= SMALL { Bytes::copy_from_slice(&text) } else { text }
 }
 
 fn is_success(status: u16) -> bool {

@@ -56,7 +56,7 @@ impl Many {
         loop {
             let place = next.fetch_add(1, Ordering::Relaxed);
             let Some(request) = self.requests.get(place) else { return Ok(made) };
-            match one(chain, request, together, &mut row).await {
+            match chain.pool().request_in_row(request, together, &mut row).await {
                 Err(error) if self.fail_fast => return Err(error),
                 result => made.push((place, result)),
             }
@@ -66,20 +66,6 @@ impl Many {
 
 /// The place of a call, and its result.
 type Made = (usize, Result<Bytes>);
-
-/// One of the calls, by itself or within the time for all.
-async fn one(chain: &Chain, request: &Request, together: Option<&Call>, row: &mut Row) -> Result<Bytes> {
-    let pool = chain.pool();
-    match together {
-        None => {
-            let call = Call::new(pool.settings().request_timeout);
-            pool.request_in_row(request, Timeout::Default, &call, row).await
-        }
-        // None is begun when there is no time left for it.
-        Some(call) if call.is_expired() => Err(pool.timed_out(call)),
-        Some(call) => pool.request_in_row(request, Timeout::Of(None), call, row).await,
-    }
-}
 
 fn not_made() -> Error {
     Error::new(Kind::RequestTimeout, "the call was not made")

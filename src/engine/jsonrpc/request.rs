@@ -139,7 +139,9 @@ impl Written {
 /// The body of a single call.
 #[must_use]
 pub fn encode_one(id: u64, request: &Request) -> Bytes {
-    let mut out = Vec::with_capacity(WITH_ID + request.text.len());
+    let digits = id.checked_ilog10().unwrap_or(0) as usize + 1;
+    // Just the room that it takes: with more of it the text would need another allocation to be shared.
+    let mut out = Vec::with_capacity(VERSION_AND_ID.len() + digits + request.text.len());
     request.write(id, &mut out);
     out.into()
 }

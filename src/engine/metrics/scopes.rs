@@ -43,9 +43,9 @@ impl Scopes {
 
     /// Raise a gauge for as long as the guard lives.
     #[must_use]
-    pub fn hold(self: &Arc<Self>, gauge: Gauge) -> Held {
+    pub fn hold(&self, gauge: Gauge) -> Held<'_> {
         self.each(|counters| counters.raise(gauge));
-        Held { scopes: Arc::clone(self), gauge }
+        Held { scopes: self, gauge }
     }
 
     fn each(&self, act: impl Fn(&Counters)) {
@@ -58,12 +58,12 @@ impl Scopes {
 
 /// One request in flight, or one waiting caller: counted until it is dropped.
 #[derive(Debug)]
-pub struct Held {
-    scopes: Arc<Scopes>,
+pub struct Held<'a> {
+    scopes: &'a Scopes,
     gauge: Gauge,
 }
 
-impl Drop for Held {
+impl Drop for Held<'_> {
     fn drop(&mut self) {
         self.scopes.each(|counters| counters.lower(self.gauge));
     }

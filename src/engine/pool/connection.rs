@@ -219,7 +219,7 @@ impl Drop for Inner {
 
 struct InFlight<'a> {
     inner: &'a Inner,
-    _gauge: crate::engine::metrics::Held,
+    _gauge: crate::engine::metrics::Held<'a>,
 }
 
 impl<'a> InFlight<'a> {

@@ -248,8 +248,8 @@ impl Pool {
 
     /// Whether the next request of a row may use the connection: it is good, nobody waits for one, and no limit may
     /// keep the request itself waiting.
-    pub(super) fn may_keep(&self, lease: &Lease) -> bool {
-        let is_good = |conn| self.reason_to_discard(conn, Instant::now()).is_none();
+    pub(super) fn may_keep(&self, lease: &Lease, now: Instant) -> bool {
+        let is_good = |conn| self.reason_to_discard(conn, now).is_none();
         self.0.limiter.is_none() && !self.0.home.gate.has_waiters() && lease.conn().is_some_and(is_good)
     }
 

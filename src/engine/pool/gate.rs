@@ -7,7 +7,7 @@
 mod lines;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -38,6 +38,8 @@ pub struct Gate {
     sockets: Arc<Sockets>,
     /// Live waiters over all pools: tells without a look at the queues that nobody is in them.
     waiting: AtomicUsize,
+    /// Whether more tickets are out than there may be, since the limit was lowered. Changes under the lock.
+    over: AtomicBool,
     /// Told whenever the last ticket came back.
     all_back: Notify,
 }
@@ -84,6 +86,7 @@ impl Gate {
             }),
             sockets: Sockets::new(limit),
             waiting: AtomicUsize::new(0),
+            over: AtomicBool::new(false),
             all_back: Notify::new(),
         })
     }
@@ -119,8 +122,7 @@ impl Gate {
 
     /// Whether more tickets are out than there may be, since the limit was lowered.
     pub fn is_over(&self) -> bool {
-        let state = self.lock();
-        state.used > state.limit
+        self.over.load(Ordering::Relaxed)
     }
 
     /// A ticket if one is free now. Whoever waits goes first.
@@ -266,7 +268,11 @@ impl Gate {
 
     /// Change the bound. Lowered, it takes effect as connections come back.
     pub fn resize(self: &Arc<Self>, limit: usize) {
-        let old = std::mem::replace(&mut self.lock().limit, limit);
+        let old = {
+            let mut state = self.lock();
+            self.over.store(state.used > limit, Ordering::Relaxed);
+            std::mem::replace(&mut state.limit, limit)
+        };
         if limit > old {
             self.sockets.grow(limit - old);
             self.serve();
@@ -344,6 +350,10 @@ impl Drop for Ticket {
             let next = if is_wanted { state.next(Some(self.pool)) } else { None };
             if next.is_none() {
                 state.used -= 1;
+                // Only a resize makes it true.
+                if self.gate.is_over() {
+                    self.gate.over.store(state.used > state.limit, Ordering::Relaxed);
+                }
                 if state.used == 0 {
                     self.gate.all_back.notify_waiters();
                 }

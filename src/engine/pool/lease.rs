@@ -3,8 +3,10 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use deadpool::managed::{Object, PoolError};
+use deadpool::managed::{Object, PoolError, Timeouts};
+use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -41,9 +43,13 @@ impl Lease {
 
     /// The same without the wait.
     pub(super) fn begin(pool: &Pool, ticket: Ticket) -> Begun {
+        // An idle connection needs no task.
+        if let Some(object) = idle(pool) {
+            return Begun::Ready(Ok(Self::of(pool.clone(), ticket, object)));
+        }
         let opening = Self::open(pool.clone(), ticket);
         let mut opening: Pin<Box<dyn Future<Output = Result<Self>> + Send>> = Box::pin(opening);
-        // An idle connection is ready at the first look, and then no task is needed.
+        // Begun here and now: if the caller goes away in the next moment, there is a dial that outlives it.
         if let Poll::Ready(lease) = opening.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             return Begun::Ready(lease);
         }
@@ -51,13 +57,17 @@ impl Lease {
     }
 
     async fn open(pool: Pool, ticket: Ticket) -> Result<Self> {
-        let mut object = pool.store().get().await.map_err(|error| match error {
+        let object = pool.store().get().await.map_err(|error| match error {
             PoolError::Backend(error) => error,
             _ => pool.mark(closed()),
         })?;
+        Ok(Self::of(pool, ticket, object))
+    }
+
+    fn of(pool: Pool, ticket: Ticket, mut object: Object<Opener>) -> Self {
         object.occupy();
         pool.debug(|| format!("connection {} acquired", object.id()));
-        Ok(Self { object: Some(object), ticket: Some(ticket), pool })
+        Self { object: Some(object), ticket: Some(ticket), pool }
     }
 
     pub(super) fn conn(&self) -> Option<&Conn> {
@@ -110,6 +120,13 @@ impl Drop for Lease {
         }
         drop(self.ticket.take());
     }
+}
+
+/// An idle connection, if there is one. A store without a runtime cannot bound the time in which a connection is made,
+/// and told to, it makes none.
+fn idle(pool: &Pool) -> Option<Object<Opener>> {
+    let now = Timeouts { wait: Some(Duration::ZERO), create: Some(Duration::ZERO), recycle: None };
+    pool.store().timeout_get(&now).now_or_never()?.ok()
 }
 
 /// A lease, or a dial that becomes one.

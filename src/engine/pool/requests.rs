@@ -15,7 +15,7 @@ use super::gate::closed;
 use super::lease::Lease;
 use super::sharing::Stream;
 use super::waiting::Waiting;
-use crate::engine::deadline::{Call, Timeout};
+use crate::engine::deadline::{Call, Timeout, Timer};
 use crate::engine::error::{Error, Kind, Phase, Result};
 use crate::engine::exchange::{Exchange, One};
 use crate::engine::jsonrpc::Request;
@@ -35,20 +35,16 @@ enum Carrier {
 #[derive(Default)]
 pub(in crate::engine) struct Row {
     kept: Option<Lease>,
-    is_of_one: bool,
+    timer: Timer,
+    /// When the last one ended, which is when the next begins.
+    ended: Option<Instant>,
 }
 
 impl Row {
-    /// A request by itself, which keeps nothing.
-    const fn of_one() -> Self {
-        Self { kept: None, is_of_one: true }
-    }
-
-    fn keep(&mut self, pool: &Pool, carrier: Carrier) {
-        let Carrier::Alone(lease) = carrier else { return };
-        if !self.is_of_one && pool.may_keep(&lease) {
-            self.kept = Some(lease);
-        }
+    fn begin(&mut self, pool: &Pool) -> Instant {
+        let now = self.ended.take().unwrap_or_else(Instant::now);
+        drop(self.kept.take_if(|lease| !pool.may_keep(lease, now)));
+        now
     }
 }
 
@@ -69,22 +65,38 @@ impl Pool {
         timeout: Timeout,
         call: &Call,
     ) -> Result<Bytes> {
-        self.request_in_row(request, timeout, call, &mut Row::of_one()).await
+        self.scopes().count(Event::Request);
+        let began = Instant::now();
+        let result = call.bound(pin!(self.carry(request, timeout, call, None))).await;
+        let result = result.unwrap_or_else(|| Err(self.timed_out(call)));
+        self.finished(request.method(), began.elapsed(), result)
     }
 
-    /// The same for one of a row of requests.
+    /// The same for one of a row of requests, each with the configured time for itself, or all together within a call.
     pub(in crate::engine) async fn request_in_row(
         &self,
         request: &Request,
-        timeout: Timeout,
-        call: &Call,
+        together: Option<&Call>,
         row: &mut Row,
     ) -> Result<Bytes> {
+        let began = row.begin(self);
+        let alone;
+        let (call, timeout) = match together {
+            // None is begun when there is no time left for it.
+            Some(call) if call.is_expired() => return Err(self.timed_out(call)),
+            Some(call) => (call, Timeout::Of(None)),
+            None => {
+                alone = Call::starting(began, self.settings().request_timeout);
+                (&alone, Timeout::Default)
+            }
+        };
         self.scopes().count(Event::Request);
-        let began = Instant::now();
-        let result = call.bound(pin!(self.carry(request, timeout, call, row))).await;
+        let work = pin!(self.carry(request, timeout, call, Some(&mut row.kept)));
+        let result = call.bound_by(&mut row.timer, work).await;
         let result = result.unwrap_or_else(|| Err(self.timed_out(call)));
-        self.finished(request.method(), began.elapsed(), result)
+        let ended = Instant::now();
+        row.ended = Some(ended);
+        self.finished(request.method(), ended - began, result)
     }
 
     /// Count a request that is over.
@@ -96,12 +108,19 @@ impl Pool {
         self.counted(result)
     }
 
-    async fn carry(&self, request: &Request, timeout: Timeout, call: &Call, row: &mut Row) -> Result<Bytes> {
+    /// Sends a request and takes its answer. What carried it alone is kept, where there is a place to keep it.
+    async fn carry(
+        &self,
+        request: &Request,
+        timeout: Timeout,
+        call: &Call,
+        mut kept: Option<&mut Option<Lease>>,
+    ) -> Result<Bytes> {
         let exchange = One { id: self.next_id(1), request };
         let mut resends = 0;
         loop {
             let grant = self.within_limit(exchange.calls(), call).await?;
-            let carrier = match row.kept.take() {
+            let carrier = match kept.as_deref_mut().and_then(Option::take) {
                 Some(lease) => Carrier::Alone(lease),
                 None => self.within_acquire_timeout(timeout, call, pin!(self.carrier(call))).await?,
             };
@@ -118,7 +137,9 @@ impl Pool {
             };
             match sent {
                 Ok(result) => {
-                    row.keep(self, carrier);
+                    if let (Some(kept), Carrier::Alone(lease)) = (kept, carrier) {
+                        *kept = Some(lease);
+                    }
                     return Ok(result);
                 }
                 Err(SendError::Failed(error)) => return Err(self.mark(error)),

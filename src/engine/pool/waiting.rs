@@ -12,7 +12,7 @@ pub(super) struct Waiting<'a> {
     call: &'a Call,
     since: Instant,
     ended: bool,
-    _gauge: Held,
+    _gauge: Held<'a>,
 }
 
 impl<'a> Waiting<'a> {

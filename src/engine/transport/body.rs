@@ -8,9 +8,6 @@ use hyper::body::{Body, Incoming};
 use super::SendError;
 use crate::engine::error::{Error, Kind};
 
-/// Up to here an answer is copied out of the buffer that it was read into, 8 KiB that it would keep.
-const SMALL: usize = 4096;
-
 /// What came back, not yet looked into.
 #[derive(Debug)]
 pub struct Reply {
@@ -54,11 +51,7 @@ pub(super) async fn collect(
         }
         rest.extend_from_slice(&data);
     }
-    let body = match (rest.is_empty(), first.len()) {
-        (false, _) => rest.freeze(),
-        (true, ..=SMALL) => Bytes::copy_from_slice(&first),
-        (true, _) => first,
-    };
+    let body = if rest.is_empty() { first } else { rest.freeze() };
     Ok(Reply { status: head.status.as_u16(), headers: head.headers, body })
 }
 

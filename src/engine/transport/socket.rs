@@ -11,6 +11,9 @@ use tokio::net::TcpStream;
 /// Whatever a socket holds while it is open.
 pub type Held = Arc<dyn Send + Sync>;
 
+/// What is written in pieces that are no longer than this together is put into one: for the kernel that is less work.
+const SMALL: usize = 1024;
+
 /// The socket. Its fields are dropped in this order: the socket is closed before what it holds is let go.
 pub(super) struct Socket {
     stream: TcpStream,
@@ -55,6 +58,17 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let length: usize = bufs.iter().map(|buf| buf.len()).sum();
+        let mut whole = [0; SMALL];
+        let Some(whole) = whole.get_mut(..length) else {
+            return Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        };
+        let mut rest = &mut *whole;
+        for buf in bufs {
+            let (piece, after) = rest.split_at_mut(buf.len());
+            piece.copy_from_slice(buf);
+            rest = after;
+        }
+        self.poll_write(cx, whole)
     }
 }

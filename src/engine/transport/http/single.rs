@@ -61,7 +61,11 @@ impl Single {
     async fn exchange(&self, body: Bytes, call: &Call) -> std::result::Result<Reply, SendError> {
         call.enter(Phase::Send);
         let request = self.template.stamp(body).map_err(SendError::Failed)?;
-        let mut sender = self.sender.lock().await;
+        // Nearly always free, and then nothing needs to be made for a wait.
+        let mut sender = match self.sender.try_lock() {
+            Ok(sender) => sender,
+            Err(_) => self.sender.lock().await,
+        };
         sender.ready().await.map_err(|_| SendError::NotSent)?;
         let mut exchange = Exchange { single: self, done: false };
         let response = sender.try_send_request(request);
