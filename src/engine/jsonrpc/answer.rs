@@ -1,12 +1,13 @@
 //! Answers: the text is checked, split and matched to its request by id, and never decoded further than that.
 
-use std::fmt;
+use std::borrow::Cow;
+use std::ops::Range;
 
 use bytes::Bytes;
-use serde::de::{DeserializeSeed, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::check::{Check, Wrong};
 use crate::engine::error::{Error, Kind, Result};
 
 /// What a node says to one call.
@@ -25,14 +26,14 @@ pub enum Answer {
     },
 }
 
-#[derive(Deserialize)]
-struct Envelope<'a> {
-    #[serde(default, borrow, deserialize_with = "present")]
-    id: Option<&'a RawValue>,
-    #[serde(default, borrow, deserialize_with = "present")]
-    result: Option<&'a RawValue>,
-    #[serde(default, borrow, deserialize_with = "present")]
-    error: Option<&'a RawValue>,
+/// Where the parts of an answer stand.
+#[derive(Default)]
+struct Envelope {
+    id: Option<Range<usize>>,
+    result: Option<Range<usize>>,
+    error: Option<Range<usize>>,
+    /// Whether one of them stands there twice.
+    double: bool,
 }
 
 #[derive(Deserialize)]
@@ -57,13 +58,12 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(
 /// # Errors
 /// `Protocol` when the text is not JSON, is no answer, or answers another call.
 pub fn match_one(body: &Bytes, id: u64) -> Result<Answer> {
-    let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(|error| not_an_answer(&error))?;
+    let envelope = Envelope::alone(body)?;
     let answer = envelope.answer(body)?;
-    match envelope.id {
-        Some(found) if is_id(found, id) => Ok(answer),
+    match envelope.id.map(|at| part(body, at)) {
+        Some(found) if number(found) == Some(id) => Ok(answer),
         // A node that could not read the request says so with a null id, or with none.
-        None if matches!(answer, Answer::Error { .. }) => Ok(answer),
-        Some(found) if found.get() == "null" && matches!(answer, Answer::Error { .. }) => Ok(answer),
+        None | Some(b"null") if matches!(answer, Answer::Error { .. }) => Ok(answer),
         Some(_) => Err(protocol("the answer carries the id of another request")),
         None => Err(protocol("the answer carries no id")),
     }
@@ -76,16 +76,15 @@ pub fn match_one(body: &Bytes, id: u64) -> Result<Answer> {
 /// object: then every call has that error for its answer.
 pub fn match_batch(body: &Bytes, first: u64, count: usize) -> Result<Vec<Answer>> {
     if body.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{') {
-        let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(|error| not_an_answer(&error))?;
-        return match envelope.answer(body)? {
+        return match Envelope::alone(body)?.answer(body)? {
             refusal @ Answer::Error { .. } => Ok(vec![refusal; count]),
             Answer::Result(_) => Err(protocol("a batch was answered with a single result")),
         };
     }
     let mut batch = Batch { body, first, answers: vec![None; count], found: 0, wrong: None };
-    let mut text = serde_json::Deserializer::from_slice(body);
-    let read = (&mut batch).deserialize(&mut text).and_then(|()| text.end());
-    read.map_err(|error| not_an_answer(&error))?;
+    let mut check = Check::new(body);
+    let read = check.array(|check| Envelope::read(check).map(|envelope| batch.add(&envelope)));
+    read.and_then(|()| check.end()).map_err(|wrong| not_an_answer(body, wrong))?;
     if let Some(error) = batch.wrong {
         return Err(error);
     }
@@ -105,8 +104,14 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    fn put(&mut self, envelope: &Envelope<'_>) -> Result<()> {
-        let id = envelope.id.and_then(|id| id.get().parse::<u64>().ok());
+    fn add(&mut self, envelope: &Envelope) {
+        if self.wrong.is_none() {
+            self.wrong = self.put(envelope).err();
+        }
+    }
+
+    fn put(&mut self, envelope: &Envelope) -> Result<()> {
+        let id = envelope.id.clone().and_then(|at| number(part(self.body, at)));
         let place = id.and_then(|id| usize::try_from(id.checked_sub(self.first)?).ok());
         let slot = place.and_then(|place| self.answers.get_mut(place));
         let slot = slot.ok_or_else(|| protocol("the batch holds an answer to no request of ours"))?;
@@ -118,74 +123,78 @@ impl Batch<'_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for &mut Batch<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, text: D) -> std::result::Result<(), D::Error> {
-        text.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for &mut Batch<'_> {
-    type Value = ();
-
-    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        to.write_str("a list of answers")
+impl Envelope {
+    /// The one in a text that holds nothing else.
+    fn alone(body: &[u8]) -> Result<Self> {
+        let mut check = Check::new(body);
+        let envelope = Self::read(&mut check).and_then(|envelope| check.end().map(|()| envelope));
+        envelope.map_err(|wrong| not_an_answer(body, wrong))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut envelopes: A) -> std::result::Result<(), A::Error> {
-        while let Some(envelope) = envelopes.next_element::<Envelope<'de>>()? {
-            if self.wrong.is_none() {
-                self.wrong = self.put(&envelope).err();
-            }
-        }
-        Ok(())
+    fn read(check: &mut Check<'_>) -> std::result::Result<Self, Wrong> {
+        let mut envelope = Self::default();
+        check.object(|key, value| {
+            let part = match &*unescaped(key) {
+                b"id" => &mut envelope.id,
+                b"result" => &mut envelope.result,
+                b"error" => &mut envelope.error,
+                _ => return,
+            };
+            envelope.double |= part.replace(value).is_some();
+        })?;
+        Ok(envelope)
     }
-}
 
-impl Envelope<'_> {
     fn answer(&self, body: &Bytes) -> Result<Answer> {
-        if let Some(error) = self.error.filter(|error| error.get() != "null") {
-            return error_answer(error, body);
+        if self.double {
+            return Err(protocol("the answer has an id, a result or an error twice"));
         }
-        match self.result {
-            Some(result) => Ok(Answer::Result(slice(body, result))),
-            None => Err(protocol("the answer has neither a result nor an error")),
+        let text = |at: &Range<usize>| body.slice(at.clone());
+        match (self.error.as_ref().map(text), self.result.as_ref().map(text)) {
+            (Some(error), _) if error != "null" => error_answer(&error),
+            (_, Some(result)) => Ok(Answer::Result(result)),
+            _ => Err(protocol("the answer has neither a result nor an error")),
         }
     }
 }
 
-fn error_answer(error: &RawValue, body: &Bytes) -> Result<Answer> {
-    if let Ok(text) = serde_json::from_str::<String>(error.get()) {
+/// A key without its escapes, which hardly any has.
+fn unescaped(key: &[u8]) -> Cow<'_, [u8]> {
+    if !key.contains(&b'\\') {
+        return key.into();
+    }
+    let text: Option<String> = serde_json::from_slice(&[b"\"", key, b"\""].concat()).ok();
+    text.map_or(key.into(), |text| text.into_bytes().into())
+}
+
+fn error_answer(error: &Bytes) -> Result<Answer> {
+    if let Ok(text) = serde_json::from_slice::<String>(error) {
         return Ok(Answer::Error { code: None, message: text, data: None });
     }
-    let object: ErrorObject<'_> = serde_json::from_str(error.get())
+    let object: ErrorObject<'_> = serde_json::from_slice(error)
         .map_err(|_| protocol("the error in the answer is not an error object"))?;
+    let data = object.data.map(RawValue::get).filter(|data| *data != "null");
     Ok(Answer::Error {
         code: object.code,
         message: object.message.unwrap_or_default(),
-        data: object.data.filter(|data| data.get() != "null").map(|data| slice(body, data)),
+        data: data.map(|data| error.slice_ref(data.as_bytes())),
     })
 }
 
-/// The part of `body` that `raw` stands for, without a copy.
-fn slice(body: &Bytes, raw: &RawValue) -> Bytes {
-    body.slice_ref(raw.get().as_bytes())
+fn part(body: &Bytes, at: Range<usize>) -> &[u8] {
+    body.get(at).unwrap_or_default()
 }
 
-fn is_id(found: &RawValue, id: u64) -> bool {
-    found.get().parse() == Ok(id)
+fn number(text: &[u8]) -> Option<u64> {
+    str::from_utf8(text).ok()?.parse().ok()
 }
 
-fn not_an_answer(error: &serde_json::Error) -> Error {
-    match error.classify() {
-        serde_json::error::Category::Eof => protocol("the answer is cut off"),
-        _ => protocol(format!(
-            "the answer is not valid JSON-RPC (line {}, column {})",
-            error.line(),
-            error.column()
-        )),
-    }
+fn not_an_answer(body: &[u8], wrong: Wrong) -> Error {
+    let Wrong::At(place) = wrong else { return protocol("the answer is cut off") };
+    let before = body.get(..place).unwrap_or_default();
+    let line = before.split(|byte| *byte == b'\n');
+    let column = line.clone().last().map_or(0, <[u8]>::len) + 1;
+    protocol(format!("the answer is not valid JSON-RPC (line {}, column {column})", line.count()))
 }
 
 fn protocol(message: impl Into<String>) -> Error {
@@ -280,6 +289,19 @@ mod tests {
             answers.iter().all(|a| matches!(a, Answer::Error { code: Some(-32600), .. }))
                 && answers.len() == 2
         );
+    }
+
+    #[test]
+    fn an_escaped_key_is_the_key_that_it_stands_for() {
+        assert_eq!(one(r#"{"i\u0064":7,"\u0072esult":1,"\ud800":2}"#).unwrap(), result("1"));
+        assert!(one(r#"{"id":7,"result":1,"\u0069d":7}"#).is_err());
+    }
+
+    #[test]
+    fn an_error_says_where_the_text_is_wrong() {
+        let said = |text| one(text).unwrap_err().to_string();
+        assert!(said("{\"id\":7,\n \"result\":tru}").contains("line 2, column 14"));
+        assert!(said(r#"{"id":7,"result":[1"#).contains("cut off"));
     }
 
     #[test]
