@@ -4,7 +4,12 @@ use std::arch::x86_64::{
     __m128i, _mm_cmpeq_epi8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
 };
 
+use std::ops::Range;
+
 const BLOCK: usize = 64;
+
+/// A container that is worth being remembered by those who do not want to pass over it again.
+const LONG: usize = 512;
 
 /// What a block holds.
 enum Found {
@@ -17,34 +22,39 @@ enum Found {
 }
 
 /// How a place in a container stands to its end.
-pub struct Passing {
+pub struct Passing<'a> {
     /// How many containers are open.
     depth: u32,
     in_string: bool,
     escaped: bool,
+    /// Where the item begins that is passed over, if it is a container.
+    item: usize,
+    /// The long ones among the items.
+    items: &'a mut Vec<Range<usize>>,
 }
 
-impl Passing {
-    /// From after the first bracket; the place after the last one.
+impl<'a> Passing<'a> {
+    /// From after the first bracket; the place after the last one. Items that are long containers are added to `items`.
     #[allow(unsafe_code)]
-    pub fn end(text: &[u8], start: usize) -> Option<usize> {
+    pub fn end(text: &[u8], start: usize, items: &'a mut Vec<Range<usize>>) -> Option<usize> {
         // SAFETY: every x86-64 processor has SSE2; it is part of the architecture.
-        unsafe { Self::find_end(text, start) }
+        unsafe { Self::find_end(text, start, items) }
     }
 
     #[target_feature(enable = "sse2")]
-    fn find_end(text: &[u8], start: usize) -> Option<usize> {
-        let mut passing = Self { depth: 1, in_string: false, escaped: false };
+    fn find_end(text: &[u8], start: usize, items: &'a mut Vec<Range<usize>>) -> Option<usize> {
+        let mut passing = Self { depth: 1, in_string: false, escaped: false, item: start, items };
         let mut at = start;
         loop {
             let rest = text.get(at..).filter(|rest| !rest.is_empty())?;
-            match rest.first_chunk().map(|block| passing.block(block)) {
+            match rest.first_chunk().map(|block| passing.block(at, block)) {
                 Some(Found::Nothing) => at += BLOCK,
                 Some(Found::End(length)) => return Some(at + length),
                 Some(Found::Escapes) | None => {
                     for byte in rest.iter().take(BLOCK) {
+                        passing.byte(at, *byte);
                         at += 1;
-                        if passing.byte(*byte) {
+                        if passing.depth == 0 {
                             return Some(at);
                         }
                     }
@@ -55,7 +65,7 @@ impl Passing {
 
     /// Passes over a block.
     #[target_feature(enable = "sse2")]
-    fn block(&mut self, block: &[u8; BLOCK]) -> Found {
+    fn block(&mut self, start: usize, block: &[u8; BLOCK]) -> Found {
         let Marks { quotes, escapes, opening, closing } = Marks::of(block);
         if escapes != 0 || self.escaped {
             return Found::Escapes;
@@ -70,28 +80,29 @@ impl Passing {
         }
         self.in_string = strings >> 63 == 1;
         let (opening, closing) = (opening & !strings, closing & !strings);
-        if closing.count_ones() < self.depth {
+        // Nothing is to be seen where items neither begin nor end.
+        if closing.count_ones() + 1 < self.depth {
             self.depth = self.depth + opening.count_ones() - closing.count_ones();
             return Found::Nothing;
         }
         let mut brackets = opening | closing;
         while brackets != 0 {
-            let place = brackets.trailing_zeros();
+            let place = brackets.trailing_zeros() as usize;
             brackets &= brackets - 1;
             if opening >> place & 1 == 1 {
-                self.depth += 1;
+                self.open(start + place);
             } else {
-                self.depth -= 1;
+                self.close(start + place);
             }
             if self.depth == 0 {
-                return Found::End(place as usize + 1);
+                return Found::End(place + 1);
             }
         }
         Found::Nothing
     }
 
-    /// Passes over a byte; whether it is the end.
-    fn byte(&mut self, byte: u8) -> bool {
+    /// Passes over a byte.
+    fn byte(&mut self, at: usize, byte: u8) {
         if self.escaped {
             self.escaped = false;
         } else if self.in_string {
@@ -100,12 +111,27 @@ impl Passing {
         } else {
             match byte {
                 b'"' => self.in_string = true,
-                b'{' | b'[' => self.depth += 1,
-                b'}' | b']' => self.depth -= 1,
+                b'{' | b'[' => self.open(at),
+                b'}' | b']' => self.close(at),
                 _ => {}
             }
         }
-        self.depth == 0
+    }
+
+    #[inline]
+    fn open(&mut self, at: usize) {
+        if self.depth == 1 {
+            self.item = at;
+        }
+        self.depth += 1;
+    }
+
+    #[inline]
+    fn close(&mut self, at: usize) {
+        self.depth -= 1;
+        if self.depth == 1 && at - self.item >= LONG {
+            self.items.push(self.item..at + 1);
+        }
     }
 }
 
@@ -157,14 +183,27 @@ mod tests {
         for indent in 0..130 {
             let text = format!("[{}{inner} ]}}]", " ".repeat(indent));
             let end = 1 + indent + inner.len() + 2;
-            assert_eq!(Passing::end(text.as_bytes(), 1), Some(end), "{text}");
+            assert_eq!(Passing::end(text.as_bytes(), 1, &mut Vec::new()), Some(end), "{text}");
+        }
+    }
+
+    #[test]
+    fn long_items_are_remembered_wherever_they_stand_and_what_is_in_them_is_not() {
+        let long = format!(r#"{{"in":[["{}"]],"e":"\""}}"#, "]".repeat(LONG));
+        for indent in 0..130 {
+            let before = format!("[{}1,[],\"{{\",", " ".repeat(indent));
+            let text = format!(r#"{before}{long},[2],{{"a":{long}}} ,"x"]"#);
+            let mut items = Vec::new();
+            assert_eq!(Passing::end(text.as_bytes(), 1, &mut items), Some(text.len()));
+            let second = before.len() + long.len() + 5;
+            assert_eq!(items, [before.len()..before.len() + long.len(), second..second + long.len() + 6]);
         }
     }
 
     #[test]
     fn a_text_without_the_end_has_none() {
         for text in ["[", r#"["]"#, r#"["\"]"#, "[[]"] {
-            assert_eq!(Passing::end(text.as_bytes(), 1), None, "{text}");
+            assert_eq!(Passing::end(text.as_bytes(), 1, &mut Vec::new()), None, "{text}");
         }
     }
 }

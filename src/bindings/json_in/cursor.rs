@@ -112,15 +112,16 @@ impl<'a> Cursor<'a> {
         Ok(digits)
     }
 
-    /// Reads a value without looking into it; where it stands.
-    pub fn skip(&mut self) -> Result<Range<usize>, NotJson> {
+    /// Reads a value without looking into it; where it stands. If it is a container, long containers directly in it are
+    /// added to `items`, for whoever skips those next; not on every processor.
+    pub fn skip(&mut self, items: &mut Vec<Range<usize>>) -> Result<Range<usize>, NotJson> {
         let first = self.token()?;
         let start = self.at - 1;
         match first {
             b'"' => {
                 self.string()?;
             }
-            b'{' | b'[' => self.skip_members()?,
+            b'{' | b'[' => self.skip_members(items)?,
             _ => {
                 let rest = self.text.get(self.at..).unwrap_or_default();
                 let ends = |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t');
@@ -132,13 +133,13 @@ impl<'a> Cursor<'a> {
 
     /// The rest of a container whose first byte was read. It needs no stack, for in a checked text they match.
     #[cfg(target_arch = "x86_64")]
-    fn skip_members(&mut self) -> Result<(), NotJson> {
-        self.at = super::blocks::Passing::end(self.text, self.at).ok_or(NotJson)?;
+    fn skip_members(&mut self, items: &mut Vec<Range<usize>>) -> Result<(), NotJson> {
+        self.at = super::blocks::Passing::end(self.text, self.at, items).ok_or(NotJson)?;
         Ok(())
     }
 
     #[cfg(not(target_arch = "x86_64"))]
-    fn skip_members(&mut self) -> Result<(), NotJson> {
+    fn skip_members(&mut self, _: &mut Vec<Range<usize>>) -> Result<(), NotJson> {
         let mut depth = 1_usize;
         while depth > 0 {
             let byte = *self.text.get(self.at).ok_or(NotJson)?;

@@ -14,7 +14,10 @@ use crate::bindings::json_in::{Cursor, MAX_DEPTH, NotJson, unescape};
 pub struct Node {
     text: Bytes,
     depth: usize,
-    index: OnceLock<Index>,
+    /// The long ones among the members that are containers, if whoever passed over this one has seen them.
+    seen: Vec<Range<usize>>,
+    /// The members, and what was seen in them.
+    index: OnceLock<(Index, Vec<Range<usize>>)>,
     /// The containers in it that were touched, by where they begin: each is looked through once.
     children: Mutex<HashMap<usize, Arc<Node>>>,
 }
@@ -50,11 +53,11 @@ impl From<NotJson> for Refusal {
 impl Node {
     /// The outermost container.
     pub fn root(text: Bytes) -> Self {
-        Self::at_depth(text, 1)
+        Self::at_depth(text, 1, Vec::new())
     }
 
-    fn at_depth(text: Bytes, depth: usize) -> Self {
-        Self { text, depth, index: OnceLock::new(), children: Mutex::default() }
+    fn at_depth(text: Bytes, depth: usize, seen: Vec<Range<usize>>) -> Self {
+        Self { text, depth, seen, index: OnceLock::new(), children: Mutex::default() }
     }
 
     /// Its text.
@@ -74,15 +77,24 @@ impl Node {
 
     /// Its members. Two threads may look for them at the same time; they find the same.
     pub fn index(&self) -> Result<&Index, Refusal> {
-        if let Some(index) = self.index.get() {
+        if let Some((index, _)) = self.index.get() {
             return Ok(index);
         }
-        let mut cursor = Cursor { text: &self.text, at: 0 };
-        let index = match cursor.token()? {
-            b'{' => Index::Mapping(self.members(&mut cursor)?),
-            _ => Index::Sequence(items(&mut cursor)?),
+        let mut reader = Reader { node: self, cursor: Cursor { text: &self.text, at: 0 }, seen: Vec::new() };
+        let index = match reader.cursor.token()? {
+            b'{' => Index::Mapping(reader.members()?),
+            _ => Index::Sequence(reader.items()?),
         };
-        Ok(self.index.get_or_init(|| index))
+        let seen = reader.seen;
+        Ok(&self.index.get_or_init(|| (index, seen)).0)
+    }
+
+    /// What was seen in a member.
+    fn seen_in(&self, at: &Range<usize>) -> Vec<Range<usize>> {
+        let Some((_, seen)) = self.index.get() else { return Vec::new() };
+        let from = seen.partition_point(|item| item.start < at.start);
+        let inside = seen.iter().skip(from).take_while(|item| item.end <= at.end);
+        inside.map(|item| item.start - at.start..item.end - at.start).collect()
     }
 
     /// The container that stands there, if it is one.
@@ -93,45 +105,66 @@ impl Node {
         if self.depth == MAX_DEPTH {
             return Err(Refusal::TooDeep);
         }
-        let child = || Arc::new(Self::at_depth(self.part(at), self.depth + 1));
+        let child = || Arc::new(Self::at_depth(self.part(at), self.depth + 1, self.seen_in(at)));
         Ok(Some(Arc::clone(lock(&self.children).entry(at.start).or_insert_with(child))))
     }
+}
 
-    fn members(&self, cursor: &mut Cursor<'_>) -> Result<Members, NotJson> {
+/// Looks through a container.
+struct Reader<'a> {
+    node: &'a Node,
+    cursor: Cursor<'a>,
+    seen: Vec<Range<usize>>,
+}
+
+impl Reader<'_> {
+    fn members(&mut self) -> Result<Members, NotJson> {
         let mut members = Members::default();
-        let mut next = cursor.token()?;
+        let mut next = self.cursor.token()?;
         while next == b'"' {
-            let start = cursor.at;
-            let raw = cursor.string()?;
+            let start = self.cursor.at;
+            let raw = self.cursor.string()?;
             let key = if raw.plain {
-                self.text.slice(start..start + raw.text.len())
+                self.node.text.slice(start..start + raw.text.len())
             } else {
                 Bytes::from(unescape(raw.text).ok_or(NotJson)?)
             };
-            cursor.expect(b':')?;
-            members.put(key, cursor.skip()?);
-            match cursor.token()? {
-                b',' => next = cursor.token()?,
+            self.cursor.expect(b':')?;
+            members.put(key, self.value()?);
+            match self.cursor.token()? {
+                b',' => next = self.cursor.token()?,
                 b'}' => return Ok(members),
                 _ => return Err(NotJson),
             }
         }
         if next == b'}' { Ok(members) } else { Err(NotJson) }
     }
-}
 
-fn items(cursor: &mut Cursor<'_>) -> Result<Vec<Range<usize>>, NotJson> {
-    let mut items = Vec::new();
-    if cursor.after_space() == Some(b']') {
-        return Ok(items);
-    }
-    loop {
-        items.push(cursor.skip()?);
-        match cursor.token()? {
-            b',' => {}
-            b']' => return Ok(items),
-            _ => return Err(NotJson),
+    fn items(&mut self) -> Result<Vec<Range<usize>>, NotJson> {
+        let mut items = Vec::new();
+        if self.cursor.after_space() == Some(b']') {
+            return Ok(items);
         }
+        loop {
+            items.push(self.value()?);
+            match self.cursor.token()? {
+                b',' => {}
+                b']' => return Ok(items),
+                _ => return Err(NotJson),
+            }
+        }
+    }
+
+    /// Passes over a value, at once if it was seen before.
+    fn value(&mut self) -> Result<Range<usize>, NotJson> {
+        self.cursor.after_space();
+        let seen = &self.node.seen;
+        let Ok(place) = seen.binary_search_by_key(&self.cursor.at, |item| item.start) else {
+            return self.cursor.skip(&mut self.seen);
+        };
+        let item = seen.get(place).ok_or(NotJson)?.clone();
+        self.cursor.at = item.end;
+        Ok(item)
     }
 }
 

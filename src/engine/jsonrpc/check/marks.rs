@@ -8,29 +8,28 @@ use std::arch::x86_64::{
 const BLOCK: usize = 64;
 
 /// The marked bytes of a text: quotes, backslashes, control characters, and all that is not ASCII.
-pub struct Marks<'a> {
-    text: &'a [u8],
+#[derive(Clone, Copy)]
+pub struct Marks {
     /// Where the block begins that was looked at last,
     start: usize,
     /// and its marks, one bit for each byte.
     bits: u64,
 }
 
-impl<'a> Marks<'a> {
+impl Marks {
     /// Those of this text.
-    pub fn new(text: &'a [u8]) -> Self {
-        Self { text, start: 0, bits: block(text, 0) }
+    pub fn new(text: &[u8]) -> Self {
+        Self { start: 0, bits: block(text, 0) }
     }
 
     /// The first marked byte that does not stand before `at`. There is one after the end of the text.
-    #[inline]
-    pub fn next(&mut self, at: usize) -> usize {
+    #[inline(always)]
+    pub fn next(&mut self, text: &[u8], at: usize) -> usize {
         let mut at = at;
         loop {
-            // A string seldom begins in another block than the one that the last one ended in.
             if at & !(BLOCK - 1) != self.start {
                 self.start = at & !(BLOCK - 1);
-                self.bits = block(self.text, self.start);
+                self.bits = block(text, self.start);
             }
             let rest = self.bits >> (at % BLOCK);
             if rest != 0 {
@@ -42,12 +41,17 @@ impl<'a> Marks<'a> {
 }
 
 /// The marks of the block that begins there. After the end of the text every byte is marked.
-#[inline]
+#[inline(always)]
 fn block(text: &[u8], start: usize) -> u64 {
     let rest = text.get(start..).unwrap_or_default();
     if let Some(block) = rest.first_chunk() {
         return bits(block);
     }
+    last_block(rest)
+}
+
+#[cold]
+fn last_block(rest: &[u8]) -> u64 {
     let mut block = [0; BLOCK];
     if let Some(part) = block.get_mut(..rest.len()) {
         part.copy_from_slice(rest);
@@ -56,7 +60,7 @@ fn block(text: &[u8], start: usize) -> u64 {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[inline]
+#[inline(always)]
 #[allow(unsafe_code)]
 fn bits(block: &[u8; BLOCK]) -> u64 {
     // SAFETY: every x86-64 processor has SSE2; it is part of the architecture.
@@ -107,14 +111,19 @@ mod tests {
             for place in 0..130 {
                 let mut text = [b'x'; 200];
                 text[place] = byte;
-                assert_eq!(Marks::new(&text).next(0), if marked { place } else { 200 }, "{byte} at {place}");
+                assert_eq!(
+                    Marks::new(&text).next(&text, 0),
+                    if marked { place } else { 200 },
+                    "{byte} at {place}"
+                );
             }
         }
     }
 
     #[test]
     fn marks_before_the_place_do_not_count() {
-        let mut marks = Marks::new(b"\"a\"");
-        assert_eq!([marks.next(0), marks.next(1), marks.next(3)], [0, 2, 3]);
+        let text = b"\"a\"";
+        let mut marks = Marks::new(text);
+        assert_eq!([0, 1, 3].map(|at| marks.next(text, at)), [0, 2, 3]);
     }
 }
