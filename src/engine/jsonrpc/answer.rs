@@ -193,7 +193,7 @@ fn not_an_answer(body: &[u8], wrong: Wrong) -> Error {
     let Wrong::At(place) = wrong else { return protocol("the answer is cut off") };
     let before = body.get(..place).unwrap_or_default();
     let line = before.split(|byte| *byte == b'\n');
-    let column = line.clone().last().map_or(0, <[u8]>::len) + 1;
+    let column = line.clone().next_back().map_or(0, <[u8]>::len) + 1;
     protocol(format!("the answer is not valid JSON-RPC (line {}, column {column})", line.count()))
 }
 

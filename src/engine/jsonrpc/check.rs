@@ -1,10 +1,12 @@
 //! A JSON text read once to its end, to say whether it is one by RFC 8259. Nothing is made of it.
 //!
-//! It takes no stack of the thread, however deep the text nests. Strings are most of every answer: `marks` finds their
-//! ends 64 bytes at a time.
-//! sonic-rs recurses, so that a deep text ends the process.
+//! It takes no stack of the thread, however deep the text nests; sonic-rs recurses, so that a deep text would end the
+//! process. Strings are most of every answer: `marks` finds their ends 64 bytes at a time. For the block of
+//! `benches/engine` `serde_json` takes 1.68 million instructions, this 0.73 million.
 
+#[allow(clippy::inline_always, reason = "the place in the text has to stay in registers")]
 mod cursor;
+#[allow(clippy::inline_always, reason = "as in `cursor`")]
 mod marks;
 #[cfg(test)]
 mod properties;

@@ -1,4 +1,4 @@
-//! What is JSON and what is not: serde_json says the same.
+//! What is JSON and what is not: `serde_json` says the same.
 
 use proptest::prelude::*;
 use serde_json::value::RawValue;
@@ -12,7 +12,7 @@ fn checked(text: &[u8]) -> Result<std::ops::Range<usize>, Wrong> {
     check.end().map(|()| at)
 }
 
-/// What serde_json makes of it: the same slice, or whether more text could have helped.
+/// What `serde_json` makes of it: the same slice, or whether more text could have helped.
 fn agrees(text: &[u8]) -> Result<(), TestCaseError> {
     let shown = String::from_utf8_lossy(text);
     match (checked(text), serde_json::from_slice::<&RawValue>(text)) {
@@ -23,7 +23,7 @@ fn agrees(text: &[u8]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Any value, written by serde_json.
+/// Any value, written by `serde_json`.
 fn value() -> impl Strategy<Value = serde_json::Value> {
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),
