@@ -112,7 +112,11 @@ impl<'a> Check<'a> {
                         continue;
                     }
                 }
-                _ => *cursor = cursor.literal()?,
+                _ => {
+                    let there;
+                    (*cursor, there) = cursor.literal();
+                    there.then_some(())?;
+                }
             }
             // A value has ended, and with it perhaps the containers that it is in.
             loop {

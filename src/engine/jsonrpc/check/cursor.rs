@@ -63,7 +63,11 @@ impl<'a> Cursor<'a> {
                     self.at += 1;
                     return Some(());
                 }
-                b'\\' | 0x80.. => *self = self.special()?,
+                b'\\' | 0x80.. => {
+                    let there;
+                    (*self, there) = self.special();
+                    there.then_some(())?;
+                }
                 _ => return None,
             }
         }
@@ -82,29 +86,36 @@ impl<'a> Cursor<'a> {
 
     /// An escape, or bytes that are not ASCII. Surrogates need no partner, as `json.loads` has it.
     #[inline(never)]
-    fn special(mut self) -> Option<Self> {
-        if !self.take_one(|byte| byte == b'\\') {
+    fn special(mut self) -> (Self, bool) {
+        let there = if self.byte() >= 0x80 {
             self.ascii = false;
             while self.take_one(|byte| byte >= 0x80) {}
-            return Some(self);
-        }
-        if self.take_one(|byte| byte == b'u') {
-            return (0..4).all(|_| self.take_one(|byte| byte.is_ascii_hexdigit())).then_some(self);
-        }
-        let short = |byte| matches!(byte, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't');
-        self.take_one(short).then_some(self)
+            true
+        } else {
+            self.escape()
+        };
+        (self, there)
     }
 
-    /// A value that is neither a string nor a container.
+    fn escape(&mut self) -> bool {
+        self.take_one(|byte| byte == b'\\')
+            && if self.take_one(|byte| byte == b'u') {
+                (0..4).all(|_| self.take_one(|byte| byte.is_ascii_hexdigit()))
+            } else {
+                self.take_one(|byte| matches!(byte, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't'))
+            }
+    }
+
+    /// A value that is neither a string nor a container, if it is there.
     #[inline(never)]
-    pub fn literal(mut self) -> Option<Self> {
+    pub fn literal(mut self) -> (Self, bool) {
         let there = match self.byte() {
             b't' => self.word(b"true"),
             b'f' => self.word(b"false"),
             b'n' => self.word(b"null"),
             _ => self.number(),
         };
-        there.then_some(self)
+        (self, there)
     }
 
     fn word(&mut self, word: &[u8]) -> bool {
