@@ -20,10 +20,11 @@ pub struct Reply {
 }
 
 pub(super) async fn collect(
-    response: http::Response<Incoming>,
+    mut response: http::Response<Incoming>,
     max_bytes: usize,
 ) -> std::result::Result<Reply, SendError> {
-    let (head, mut body) = response.into_parts();
+    // It stays where it is: taken to pieces, every piece would be moved.
+    let body = response.body_mut();
     let announced = body.size_hint().lower();
     if announced > max_bytes as u64 {
         return Err(SendError::Failed(too_large(max_bytes)));
@@ -52,7 +53,7 @@ pub(super) async fn collect(
         rest.extend_from_slice(&data);
     }
     let body = if rest.is_empty() { first } else { rest.freeze() };
-    Ok(Reply { status: head.status.as_u16(), headers: head.headers, body })
+    Ok(Reply { status: response.status().as_u16(), headers: std::mem::take(response.headers_mut()), body })
 }
 
 pub(super) fn too_large(max_bytes: usize) -> Error {
