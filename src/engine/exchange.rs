@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::classify::{Classifier, status_error};
+use super::classify::{Classifier, only_reads, status_error};
 use super::deadline::Call;
 use super::error::{Error, Kind, Result};
 use super::jsonrpc::{self, Answer, Request};
@@ -28,6 +28,9 @@ pub trait Exchange: Send + Sync {
 
     /// What it is called in the metrics.
     fn method(&self) -> &str;
+
+    /// Whether it changes nothing at the node, so that it may be sent twice.
+    fn only_reads(&self) -> bool;
 
     /// How many calls it is to a rate limit.
     fn calls(&self) -> u64;
@@ -67,6 +70,10 @@ impl Exchange for One<'_> {
         self.request.method()
     }
 
+    fn only_reads(&self) -> bool {
+        only_reads(self.request.method())
+    }
+
     fn calls(&self) -> u64 {
         1
     }
@@ -91,6 +98,10 @@ impl Exchange for Batch<'_> {
 
     fn method(&self) -> &'static str {
         "batch"
+    }
+
+    fn only_reads(&self) -> bool {
+        self.requests.iter().all(|request| only_reads(request.method()))
     }
 
     fn calls(&self) -> u64 {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -42,6 +43,10 @@ pub enum Answer {
     Stream(usize),
     /// None, ever.
     Never,
+    /// None: the connection is closed instead.
+    HangUp,
+    /// The beginning of an answer, and then a byte every so often, without end.
+    Trickle(Duration),
 }
 
 /// A request, as a script sees it.
@@ -93,8 +98,17 @@ where
     F: Fn(Ask) -> A + Send + Sync + 'static,
     A: Future<Output = Answer> + Send + 'static,
 {
+    scripted_at("127.0.0.1:0".parse().unwrap(), options, script).await
+}
+
+/// The same at an address that a server had before.
+pub async fn scripted_at<F, A>(address: SocketAddr, options: Options, script: F) -> Server
+where
+    F: Fn(Ask) -> A + Send + Sync + 'static,
+    A: Future<Output = Answer> + Send + 'static,
+{
     let script: Script = Arc::new(move |ask| Box::pin(script(ask)));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind(address).await.unwrap();
     let address = listener.local_addr().unwrap();
     let seen = Arc::<Seen>::default();
     let (goaway, gone) = watch::channel(false);
@@ -139,6 +153,11 @@ impl Server {
 
     pub fn port(&self) -> u16 {
         self.address.port()
+    }
+
+    /// Take no more connections.
+    pub fn deafen(&self) {
+        self.listener.abort();
     }
 
     /// Close every connection now.
@@ -206,7 +225,7 @@ impl Connection {
         self,
         request: http::Request<Incoming>,
         streams: Arc<AtomicUsize>,
-    ) -> Result<http::Response<Body>, Infallible> {
+    ) -> io::Result<http::Response<Body>> {
         let mut asked = Asked::new(Arc::clone(&self.seen), streams);
         let (head, body) = request.into_parts();
         let Ok(body) = body.collect().await else { std::future::pending().await };
@@ -222,13 +241,17 @@ impl Connection {
             Value::Array(calls) => {
                 let mut answers = Vec::new();
                 for call in calls.iter().rev() {
-                    answers.push(as_json(&(self.script)(ask(call)).await, &call["id"]));
+                    let answer = (self.script)(ask(call)).await;
+                    if matches!(answer, Answer::HangUp) {
+                        return Err(io::Error::other("hung up"));
+                    }
+                    answers.push(as_json(&answer, &call["id"]));
                 }
                 response(200, vec![], Value::Array(answers).to_string())
             }
             call => {
                 let answer = (self.script)(ask(call)).await;
-                as_response(answer, &call["id"]).await
+                as_response(answer, &call["id"]).await?
             }
         };
         asked.answered = true;
@@ -236,7 +259,7 @@ impl Connection {
     }
 }
 
-type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, std::io::Error>;
+type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, io::Error>;
 
 fn as_json(answer: &Answer, id: &Value) -> Value {
     match answer {
@@ -251,15 +274,19 @@ fn as_json(answer: &Answer, id: &Value) -> Value {
     }
 }
 
-async fn as_response(answer: Answer, id: &Value) -> http::Response<Body> {
-    match answer {
+async fn as_response(answer: Answer, id: &Value) -> io::Result<http::Response<Body>> {
+    Ok(match answer {
         Answer::Raw(status, headers, body) => response(status, headers, body),
         Answer::Last(_) => {
             response(200, vec![("connection", "close".into())], as_json(&answer, id).to_string())
         }
         Answer::Never => std::future::pending().await,
+        Answer::HangUp => return Err(io::Error::other("hung up")),
+        Answer::Trickle(every) => {
+            http::Response::new(Trickle(Box::pin(tokio::time::sleep(every)), every).boxed_unsync())
+        }
         Answer::Torn => {
-            let torn = std::io::Error::other("torn");
+            let torn = io::Error::other("torn");
             pieces(vec![Ok(Bytes::from_static(b"{\"jsonrpc\":\"2.0\",")), Err(torn)])
         }
         Answer::Stream(bytes) => {
@@ -267,7 +294,7 @@ async fn as_response(answer: Answer, id: &Value) -> http::Response<Body> {
             pieces((0..bytes / 1024).map(|_| Ok(piece.clone())).collect())
         }
         other => response(200, vec![], as_json(&other, id).to_string()),
-    }
+    })
 }
 
 fn response(status: u16, headers: Vec<(&'static str, String)>, body: String) -> http::Response<Body> {
@@ -280,23 +307,20 @@ fn response(status: u16, headers: Vec<(&'static str, String)>, body: String) -> 
 }
 
 /// A body that comes piece by piece and does not say how long it is.
-fn pieces(pieces: Vec<std::io::Result<Bytes>>) -> http::Response<Body> {
+fn pieces(pieces: Vec<io::Result<Bytes>>) -> http::Response<Body> {
     http::Response::new(Pieces { left: pieces.into(), flushed: false }.boxed_unsync())
 }
 
 struct Pieces {
-    left: VecDeque<std::io::Result<Bytes>>,
+    left: VecDeque<io::Result<Bytes>>,
     flushed: bool,
 }
 
 impl hyper::body::Body for Pieces {
     type Data = Bytes;
-    type Error = std::io::Error;
+    type Error = io::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<std::io::Result<Frame<Bytes>>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         // hyper writes out what it has when there is nothing more for the moment.
         if !std::mem::replace(&mut self.flushed, true) {
             cx.waker().wake_by_ref();
@@ -304,6 +328,21 @@ impl hyper::body::Body for Pieces {
         }
         self.flushed = false;
         Poll::Ready(self.left.pop_front().map(|piece| piece.map(Frame::data)))
+    }
+}
+
+/// A body of blanks, one at a time.
+struct Trickle(Pin<Box<tokio::time::Sleep>>, Duration);
+
+impl hyper::body::Body for Trickle {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        std::task::ready!(self.0.as_mut().poll(cx));
+        let next = tokio::time::Instant::now() + self.1;
+        self.0.as_mut().reset(next);
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b" ")))))
     }
 }
 

@@ -6,6 +6,7 @@ mod class;
 mod evm;
 mod hints;
 mod range;
+mod reads;
 mod revert;
 mod solana;
 mod substrate;
@@ -23,6 +24,7 @@ use super::jsonrpc::Answer;
 
 pub use class::Class;
 pub use range::Suggestion;
+pub use reads::only_reads;
 pub use table::ErrorRule;
 
 /// Tells what the errors of one endpoint mean.

@@ -1,21 +1,18 @@
 //! All that a request must carry to reach the node and be let in: path and query, headers, and the header that is
 //! made anew for each request.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
 use super::builder::Builder;
+use super::cookie::Cookies;
 use super::endpoint::request_target;
 use super::jwt::EngineKey;
 use super::scrub::{Scrubber, scrub_tokens};
 use super::secret::same_bytes;
-use super::{Credentials, Endpoint, Secret, file, header, invalid, validate};
+use super::{Credentials, Endpoint, Secret, header, invalid, validate};
 use crate::engine::error::Result;
-
-/// How many cookies are remembered: the node may restart while requests with the one before are under way.
-const COOKIES: usize = 2;
 
 /// What a request carries, besides its body.
 #[derive(Debug)]
@@ -28,7 +25,7 @@ pub(crate) struct Access {
     pub has_credentials: bool,
     fresh: Option<Fresh>,
     scrubber: Scrubber,
-    cookies: Mutex<Vec<Scrubber>>,
+    cookies: Cookies,
 }
 
 /// What is made anew for each request.
@@ -60,7 +57,7 @@ impl Access {
             has_credentials: builder.has_credentials,
             fresh: builder.fresh,
             scrubber: builder.scrubber,
-            cookies: Mutex::default(),
+            cookies: Cookies::default(),
         })
     }
 
@@ -82,27 +79,10 @@ impl Access {
         let value = match &self.fresh {
             None => return Ok(None),
             Some(Fresh::Token(key)) => Secret::new(format!("Bearer {}", key.token(now).expose())),
-            Some(Fresh::Cookie(path)) => self.read_cookie(path)?,
+            Some(Fresh::Cookie(path)) => self.cookies.value(path, now)?,
         };
         let value = header::value(value.expose()).ok_or_else(|| invalid("a header cannot carry them"))?;
         Ok(Some((AUTHORIZATION, value)))
-    }
-
-    fn read_cookie(&self, path: &Secret) -> Result<Secret> {
-        let pair = file::read(path).map_err(|reason| invalid(format!("cookie_file {reason}")))?;
-        let Some((username, password)) = pair.expose().split_once(':') else {
-            return Err(invalid("cookie_file names a file that does not hold user:password"));
-        };
-        let value = header::basic(username, password);
-        let mut scrubber = Scrubber::default();
-        scrubber.learn_header(value.expose());
-        let mut cookies = self.cookies.lock().unwrap_or_else(PoisonError::into_inner);
-        if cookies.last() != Some(&scrubber) {
-            cookies.push(scrubber);
-            let surplus = cookies.len().saturating_sub(COOKIES);
-            cookies.drain(..surplus);
-        }
-        Ok(value)
     }
 
     /// The text without the secrets that are known here.
@@ -111,10 +91,7 @@ impl Access {
         match &self.fresh {
             None => clean,
             Some(Fresh::Token(_)) => scrub_tokens(&clean, &EngineKey::header()),
-            Some(Fresh::Cookie(_)) => {
-                let cookies = self.cookies.lock().unwrap_or_else(PoisonError::into_inner);
-                cookies.iter().fold(clean, |text, cookie| cookie.scrub(&text))
-            }
+            Some(Fresh::Cookie(_)) => self.cookies.scrub(clean),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Secrets: what a user may give, whether it can be right, and where in a request it goes.
 //!
-//! - `secret`: text that is never shown; `file`: secrets that lie in files
+//! - `secret`: text that is never shown; `file`: secrets that lie in files; `cookie`: one that changes
 //! - `forms`: the mapping that a user gives, read into `Credentials`
 //! - `validate`: whether they can be right, with the rules in `content`, `placeholder`, `wallet`, `jwt`, `header`
 //! - `placement`: where an API key goes; `url_keys`: keys that a URL holds already
@@ -10,6 +10,7 @@
 mod access;
 mod builder;
 mod content;
+mod cookie;
 mod endpoint;
 mod file;
 mod forms;

@@ -115,14 +115,16 @@ impl Connection {
         let call = Call::new(timeout.or(pool.settings().request_timeout));
         let _in_flight = InFlight::new(&self.0);
         pool.scopes().count(Event::Request);
-        let work = pin!(async {
+        let work = async {
             tokio::select! {
                 biased;
                 () = self.ended() => Err(closed()),
                 result = self.send(&call, &exchange) => result,
             }
-        });
-        let result = call.bound(work).await.unwrap_or_else(|| Err(pool.timed_out(&call)));
+        };
+        // Over before the look at what took the time: the exchange that is given up knows best.
+        let result = call.bound(pin!(work)).await;
+        let result = result.unwrap_or_else(|| Err(pool.timed_out(&call)));
         pool.finished(exchange.method(), call.elapsed(), result).map_err(|error| pool.mark(error))
     }
 
@@ -137,7 +139,7 @@ impl Connection {
     }
 
     async fn send<E: Exchange>(&self, call: &Call, exchange: &E) -> Result<E::Output> {
-        let mut losses = 0;
+        let (mut losses, mut repeats) = (0, 0);
         loop {
             let transport = self.transport()?;
             if transport.state() == State::Open {
@@ -147,8 +149,12 @@ impl Connection {
                 }
                 match exchange.run(&*transport, self.0.pool.peer(), call).await {
                     Ok(result) => return Ok(result),
-                    Err(SendError::Failed(error)) => return Err(error),
                     Err(SendError::NotSent) => {}
+                    Err(SendError::Unanswered(_)) if repeats == 0 && exchange.only_reads() => {
+                        (losses, repeats) = (0, 1);
+                        self.0.pool.scopes().count(Event::Retry);
+                    }
+                    Err(SendError::Failed(error) | SendError::Unanswered(error)) => return Err(error),
                 }
             }
             // A socket that another call left dirty was not lost: it is replaced as often as it takes.
@@ -200,7 +206,7 @@ impl Handle for Inner {
         self.pool.home().holders.leave(self.holder);
         let lease = self.lock().take();
         if let Some(lease) = lease.filter(|_| self.in_flight.load(Ordering::Acquire) > 0) {
-            lease.discard(CloseCause::Requested);
+            drop(lease.discard(CloseCause::Requested));
         }
     }
 }

@@ -56,7 +56,6 @@ struct Inner {
     limiter: Option<RateLimiter>,
     collector: Option<Collector>,
     store: Store<Opener>,
-    sharing: Sharing,
     /// Whether the endpoint's connections carry many requests at a time, as far as is known: those that may do so
     /// are taken to, until the first of them shows, so that a burst of first requests shares it.
     multiplexed: AtomicBool,
@@ -87,7 +86,6 @@ impl Pool {
             limiter,
             collector,
             store,
-            sharing: Sharing::default(),
             multiplexed,
             closed: AtomicBool::new(false),
             kept_up: AtomicBool::new(false),
@@ -111,20 +109,24 @@ impl Pool {
     }
 
     pub(super) async fn lease_within(&self, call: &Call) -> Result<Lease> {
+        if self.is_held_back() {
+            return Box::pin(self.lease_after_probe(call)).await;
+        }
+        self.lease_now(call).await
+    }
+
+    pub(super) async fn lease_now(&self, call: &Call) -> Result<Lease> {
         let ticket = self.ticket(call).await?;
         self.lease_for(ticket, call).await
     }
 
-    /// A lease for requests that wait together, each of them counted already.
-    pub(super) async fn lease_to_share(&self, call: &Call) -> Result<Lease> {
+    /// A ticket for requests that wait together, each of them counted already.
+    pub(super) async fn ticket_to_share(&self, call: &Call) -> Result<Ticket> {
         call.enter(Phase::Queue);
-        let ticket = match self.ticket_now()? {
-            Some(ticket) => ticket,
-            None => {
-                self.home().gate.ticket_to_share(self.home().id).await.map_err(|error| self.mark(error))?
-            }
-        };
-        self.lease_for(ticket, call).await
+        match self.ticket_now()? {
+            Some(ticket) => Ok(ticket),
+            None => self.home().gate.ticket_to_share(self.home().id).await.map_err(|error| self.mark(error)),
+        }
     }
 
     pub(super) async fn lease_for(&self, ticket: Ticket, call: &Call) -> Result<Lease> {
@@ -162,7 +164,7 @@ impl Pool {
             let facts = error.facts().clone();
             error = Error::new(Kind::PoolTimeout, self.exhausted(call)).with(|all| *all = facts);
         }
-        self.mark(error)
+        self.mark(self.explained(error))
     }
 
     fn exhausted(&self, call: &Call) -> String {
@@ -198,6 +200,7 @@ impl Pool {
         let home = &self.0.home;
         home.gate.dismiss_pool(home.id);
         home.abandon_dials();
+        home.dials.shut(&self.mark(closed()));
         home.close_idle(CloseCause::Shutdown, usize::MAX, |_| false);
     }
 
@@ -355,7 +358,7 @@ impl Pool {
     }
 
     pub(super) fn sharing(&self) -> &Sharing {
-        &self.0.sharing
+        &self.home().sharing
     }
 
     pub(super) fn owes_another(&self) -> bool {

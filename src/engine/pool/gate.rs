@@ -62,7 +62,7 @@ enum Purpose {
 /// A place in a queue. Dropped, it gives the place up, and a ticket that was just given to it.
 struct Place {
     gate: Arc<Gate>,
-    ticket: oneshot::Receiver<Ticket>,
+    ticket: oneshot::Receiver<Result<Ticket>>,
 }
 
 impl Drop for Place {
@@ -108,6 +108,15 @@ impl Gate {
         let waiters = state.queues.remove(&pool);
         drop(state);
         drop(waiters);
+    }
+
+    /// Tell everybody who waits in the queue of `pool` that it was in vain, and why.
+    pub fn turn_away(&self, pool: PoolId, error: &Error) {
+        let waiters = self.lock().queues.get_mut(&pool).map(std::mem::take);
+        for waiter in waiters.into_iter().flatten() {
+            // Some have gone already.
+            let _ = waiter.ticket.send(Err(error.clone()));
+        }
     }
 
     /// The most connections there may be.
@@ -166,11 +175,11 @@ impl Gate {
             // Dials that nobody waits for may be in the way: of pools without waiters now, of the others later.
             self.reclaim();
             match tokio::time::timeout(PATIENCE, &mut place.ticket).await {
-                Ok(ticket) => return ticket.map_err(|_| closed()),
+                Ok(ticket) => return ticket.unwrap_or_else(|_| Err(closed())),
                 Err(_) => self.reclaim(),
             }
         }
-        (&mut place.ticket).await.map_err(|_| closed())
+        (&mut place.ticket).await.unwrap_or_else(|_| Err(closed()))
     }
 
     /// Whether anybody waits, in any pool.
@@ -333,7 +342,7 @@ impl Gate {
     /// Give a waiter a ticket that is counted already. Done without the lock: a waiter that has just gone drops the
     /// ticket here, which serves the next.
     fn hand_over(self: &Arc<Self>, pool: PoolId, waiter: Waiter) {
-        let refused = waiter.ticket.send(Ticket { gate: Arc::clone(self), pool });
+        let refused = waiter.ticket.send(Ok(Ticket { gate: Arc::clone(self), pool }));
         drop(refused);
     }
 

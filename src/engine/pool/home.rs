@@ -6,21 +6,19 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use deadpool::managed::{Pool as Store, WeakPool};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use super::dials::Dials;
 use super::gate::{Gate, PoolId, Room};
 use super::holders::Holders;
+use super::sharing::Sharing;
 use super::store::{Conn, Opener};
 use crate::engine::classify::Classifier;
 use crate::engine::error::Error;
 use crate::engine::log::{Area, Level, Log};
 use crate::engine::metrics::{CloseCause, Scopes};
-use crate::engine::transport::{Dialer, Transport};
-
-/// How many connections of a pool are opened at a time. Servers drop what overflows the queue in which they accept,
-/// and a dropped connect is tried again after a whole second; asyncio's queue, a short one, has 100 places.
-const DIALS: usize = 64;
+use crate::engine::transport::{Dialer, State, Transport};
 
 /// How a pool behaves. Times are durations; `None` is for ever.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,8 +70,10 @@ pub(super) struct Home {
     next_connection: AtomicU64,
     /// The open connections, so that they can be cut.
     live: Mutex<HashMap<u64, Weak<dyn Transport>>>,
-    /// Whose turn it is to open a connection.
-    pub(super) dials: Semaphore,
+    /// When a connection may be opened.
+    pub(super) dials: Dials,
+    /// The connections that requests share.
+    pub(super) sharing: Sharing,
     /// Dials whose caller went away: they go on for the next one, unless their room is needed.
     orphans: Mutex<Vec<AbortHandle>>,
     /// Whether everything was cut: what is opened after that is closed at once.
@@ -105,7 +105,8 @@ impl Home {
                 epoch: AtomicU64::new(0),
                 next_connection: AtomicU64::new(1),
                 live: Mutex::default(),
-                dials: Semaphore::new(DIALS),
+                dials: Dials::new(),
+                sharing: Sharing::default(),
                 orphans: Mutex::default(),
                 is_cut: watch::Sender::new(false),
             }
@@ -146,6 +147,22 @@ impl Home {
 
     pub(super) fn strike(&self, number: u64) {
         self.live.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+    }
+
+    /// Whether any connection is open.
+    pub(super) fn has_open(&self) -> bool {
+        // Collected first: one that ends here must not find the lock taken.
+        let live: Vec<_> = {
+            let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+            live.values().filter_map(Weak::upgrade).collect()
+        };
+        live.iter().any(|transport| transport.state() == State::Open)
+    }
+
+    /// Tell everybody who waits for a connection that there is none to be had.
+    pub(super) fn turn_away(&self, error: &Error) {
+        self.gate.turn_away(self.id, error);
+        self.sharing.turn_away(error);
     }
 
     /// Cut every connection, whatever it carries, and all that are yet to come.

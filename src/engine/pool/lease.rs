@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use deadpool::managed::{Object, PoolError, Timeouts};
 use futures_util::FutureExt;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, yield_now};
 use tokio::time::Instant;
 
 use super::core::Pool;
@@ -17,6 +17,9 @@ use crate::engine::deadline::Call;
 use crate::engine::error::{Error, Kind, Phase, Result};
 use crate::engine::metrics::CloseCause;
 use crate::engine::transport::Transport;
+
+/// A connection that lay idle for as long as this is looked at twice before it is used.
+const STALE: Duration = Duration::from_secs(1);
 
 /// A connection that nobody else uses.
 pub struct Lease {
@@ -29,10 +32,16 @@ pub struct Lease {
 impl Lease {
     /// A connection for `ticket`: an idle one at once, or a new one that is opened in a task of its own. That task
     /// outlives a caller that goes away; what it opens serves the next one.
-    pub(super) async fn take(pool: &Pool, ticket: Ticket, call: &Call) -> Result<Self> {
-        let mut dial = match Self::begin(pool, ticket) {
-            Begun::Ready(lease) => return lease,
-            Begun::Dialling(dial) => dial,
+    pub(super) async fn take(pool: &Pool, mut ticket: Ticket, call: &Call) -> Result<Self> {
+        let mut dial = loop {
+            let lease = match Self::begin(pool, ticket) {
+                Begun::Ready(lease) => lease?,
+                Begun::Dialling(dial) => break dial,
+            };
+            match lease.obituary().await {
+                None => return Ok(lease),
+                Some(cause) => ticket = lease.discard(cause).ok_or_else(closed)?,
+            }
         };
         call.enter(Phase::Connect);
         let Some(task) = dial.task.as_mut() else { return Err(closed()) };
@@ -97,11 +106,24 @@ impl Lease {
         }
     }
 
-    /// Close the socket instead of giving it back.
-    pub(super) fn discard(mut self, cause: CloseCause) {
+    /// Why it cannot be used after all, if so. Its peer may have hung up while it lay idle, and the news may be here
+    /// but not yet read.
+    async fn obituary(&self) -> Option<CloseCause> {
+        if self.conn()?.idled() < STALE {
+            return None;
+        }
+        // In a task of its own: there the runtime looks at its sockets, and runs those who wait for them, before it goes
+        // on. Here it may not be the runtime that goes on. The task cannot fail.
+        let _ = tokio::spawn(yield_now()).await;
+        self.conn()?.verdict(Instant::now())
+    }
+
+    /// Close the socket instead of giving it back. What is left is the ticket.
+    pub(super) fn discard(mut self, cause: CloseCause) -> Option<Ticket> {
         if let Some(object) = self.object.take() {
             Object::take(object).set_cause(cause);
         }
+        self.ticket.take()
     }
 }
 

@@ -4,9 +4,13 @@
 //! the gate (may there be one more socket?), then the dialer. Whatever is held on that way is held by a value that
 //! gives it back when it is dropped, so a caller may go away at any point.
 
+mod backoff;
+mod chance;
 mod connection;
 mod core;
+mod dials;
 mod gate;
+mod held_back;
 mod holders;
 mod home;
 mod lease;

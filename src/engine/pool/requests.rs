@@ -11,7 +11,8 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::core::Pool;
-use super::gate::closed;
+use super::dials::in_turn;
+use super::gate::{Ticket, closed};
 use super::lease::Lease;
 use super::sharing::Stream;
 use super::waiting::Waiting;
@@ -117,7 +118,7 @@ impl Pool {
         mut kept: Option<&mut Option<Lease>>,
     ) -> Result<Bytes> {
         let exchange = One { id: self.next_id(1), request };
-        let mut resends = 0;
+        let (mut resends, mut repeats) = (0, 0);
         loop {
             let grant = self.within_limit(exchange.calls(), call).await?;
             let carrier = match kept.as_deref_mut().and_then(Option::take) {
@@ -142,12 +143,17 @@ impl Pool {
                     }
                     return Ok(result);
                 }
-                Err(SendError::Failed(error)) => return Err(self.mark(error)),
                 Err(SendError::NotSent) if resends < RESENDS => {
                     resends += 1;
                     self.scopes().count(Event::Retry);
                 }
                 Err(SendError::NotSent) => return Err(self.mark(lost())),
+                // The server may have closed its end just before. What changes nothing may be asked for again.
+                Err(SendError::Unanswered(_)) if repeats == 0 && exchange.only_reads() => {
+                    repeats += 1;
+                    self.scopes().count(Event::Retry);
+                }
+                Err(SendError::Failed(error) | SendError::Unanswered(error)) => return Err(self.mark(error)),
             }
         }
     }
@@ -163,6 +169,18 @@ impl Pool {
             self.set_multiplexed(true);
             return Ok(Carrier::Shared(self.sharing().publish(self, lease, transport)));
         }
+        if self.is_held_back() {
+            return Box::pin(self.stream_after_probe(call)).await;
+        }
+        self.stream(call).await
+    }
+
+    async fn stream_after_probe(&self, call: &Call) -> Result<Carrier> {
+        let probe = self.probe(call).await?;
+        in_turn(probe, self.stream(call)).await
+    }
+
+    async fn stream(&self, call: &Call) -> Result<Carrier> {
         if !self.owes_another()
             && let Some(stream) = self.sharing().join(self)
         {
@@ -177,15 +195,20 @@ impl Pool {
 
     /// Lease a connection to share, if nobody is in line for one and a ticket is free.
     async fn stream_at_once(&self, call: &Call) -> Result<Option<Carrier>> {
-        let Ok(_turn) = self.sharing().turn.try_lock() else { return Ok(None) };
+        let Ok(turn) = self.sharing().turn.try_lock() else { return Ok(None) };
         let Some(ticket) = self.ticket_now()? else { return Ok(None) };
+        in_turn(turn, self.share(ticket, call)).await.map(Some)
+    }
+
+    /// Lease a connection and share it with whoever waits.
+    async fn share(&self, ticket: Ticket, call: &Call) -> Result<Carrier> {
         let lease = self.lease_for(ticket, call).await?;
         let transport = lease.transport()?;
         if transport.streams() == 1 {
             self.set_multiplexed(false);
-            return Ok(Some(Carrier::Alone(lease)));
+            return Ok(Carrier::Alone(lease));
         }
-        Ok(Some(Carrier::Shared(self.sharing().publish(self, lease, transport))))
+        Ok(Carrier::Shared(self.sharing().publish(self, lease, transport)))
     }
 
     /// Wait for a place on a shared connection, leasing another one meanwhile.
@@ -200,11 +223,13 @@ impl Pool {
         carrier
     }
 
-    async fn first_of(&self, place: &mut oneshot::Receiver<Stream>, call: &Call) -> Result<Carrier> {
+    async fn first_of(&self, place: &mut oneshot::Receiver<Result<Stream>>, call: &Call) -> Result<Carrier> {
         for _ in 0..=RESENDS {
             tokio::select! {
                 biased;
-                stream = &mut *place => return stream.map(Carrier::Shared).map_err(|_| self.mark(closed())),
+                stream = &mut *place => {
+                    return stream.unwrap_or_else(|_| Err(self.mark(closed()))).map(Carrier::Shared);
+                }
                 lease = self.lease_in_turn(call) => {
                     let lease = lease?;
                     let transport = lease.transport()?;
@@ -224,8 +249,9 @@ impl Pool {
     async fn lease_in_turn(&self, call: &Call) -> Result<Lease> {
         let turn = self.sharing().turn.lock().await;
         // Once it is known that nothing can be shared, each leases for itself.
-        let _turn = self.is_multiplexed().then_some(turn);
-        self.lease_to_share(call).await
+        let turn = self.is_multiplexed().then_some(turn);
+        let ticket = self.ticket_to_share(call).await?;
+        in_turn(turn, self.lease_for(ticket, call)).await
     }
 
     /// A call with a timeout of its own is bounded by that alone; any other waits for a connection no longer than

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::core::Pool;
 use super::gate::too_many;
 use super::lease::Lease;
-use crate::engine::error::Result;
+use crate::engine::error::{Error, Result};
 use crate::engine::transport::Transport;
 
 #[derive(Default)]
@@ -26,7 +26,7 @@ pub(super) struct Sharing {
 struct Shares {
     next: u64,
     shared: Vec<Shared>,
-    waiters: VecDeque<oneshot::Sender<Stream>>,
+    waiters: VecDeque<oneshot::Sender<Result<Stream>>>,
 }
 
 struct Shared {
@@ -71,7 +71,7 @@ impl Sharing {
     }
 
     /// Wait in line for a place.
-    pub(super) fn wait(&self, max_waiting: Option<usize>) -> Result<oneshot::Receiver<Stream>> {
+    pub(super) fn wait(&self, max_waiting: Option<usize>) -> Result<oneshot::Receiver<Result<Stream>>> {
         let (sender, place) = oneshot::channel();
         let mut state = self.lock();
         let is_full = |waiters: &VecDeque<_>| max_waiting.is_some_and(|most| waiters.len() >= most);
@@ -86,6 +86,15 @@ impl Sharing {
         Ok(place)
     }
 
+    /// Tell everybody who waits that it was in vain, and why.
+    pub(super) fn turn_away(&self, error: &Error) {
+        let waiters = std::mem::take(&mut self.lock().waiters);
+        for waiter in waiters {
+            // Some have gone already.
+            let _ = waiter.send(Err(error.clone()));
+        }
+    }
+
     /// Share `lease` with whoever waits.
     pub(super) fn publish(&self, pool: &Pool, lease: Lease, transport: Arc<dyn Transport>) -> Stream {
         let key = {
@@ -98,13 +107,13 @@ impl Sharing {
         };
         let own = Stream { pool: pool.clone(), key, transport };
         while let Some((waiter, stream)) = self.next_served(pool, key) {
-            drop(waiter.send(stream));
+            drop(waiter.send(Ok(stream)));
         }
         own
     }
 
     /// Another waiter and its place on `key`, if there is room.
-    fn next_served(&self, pool: &Pool, key: u64) -> Option<(oneshot::Sender<Stream>, Stream)> {
+    fn next_served(&self, pool: &Pool, key: u64) -> Option<(oneshot::Sender<Result<Stream>>, Stream)> {
         let mut state = self.lock();
         while state.waiters.front().is_some_and(oneshot::Sender::is_closed) {
             state.waiters.pop_front();
@@ -129,7 +138,7 @@ impl Sharing {
         while !pool.owes_another()
             && let Some((waiter, stream)) = self.next_served(pool, key)
         {
-            drop(waiter.send(stream));
+            drop(waiter.send(Ok(stream)));
         }
         self.retire(key);
     }

@@ -1,13 +1,12 @@
 //! What deadpool keeps for us: open connections, made on demand and looked at before they are used again.
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
 use tokio::time::{Instant, timeout};
 
+use super::chance::fraction;
 use super::gate::closed as pool_closed;
 use super::home::Home;
 use super::sockets::Permit;
@@ -28,6 +27,8 @@ pub struct Conn {
     expires: Option<Instant>,
     /// When it was last taken or given back.
     since: Instant,
+    /// How long it lay idle before it was taken.
+    idled: Duration,
     epoch: u64,
     cause: CloseCause,
     home: Arc<Home>,
@@ -46,6 +47,10 @@ impl Conn {
         self.since
     }
 
+    pub(super) const fn idled(&self) -> Duration {
+        self.idled
+    }
+
     pub(super) const fn expires(&self) -> Option<Instant> {
         self.expires
     }
@@ -55,7 +60,7 @@ impl Conn {
         match self.transport.state() {
             State::Open => {}
             State::Dirty => return Some(CloseCause::Dirty),
-            State::Closed => return Some(CloseCause::Lost),
+            State::Broken | State::Closed => return Some(CloseCause::Lost),
         }
         if self.epoch != self.home.epoch() {
             Some(CloseCause::Requested)
@@ -108,6 +113,10 @@ impl Conn {
 impl Drop for Conn {
     fn drop(&mut self) {
         self.home.strike(self.number);
+        let is_broken = self.transport.state() == State::Broken;
+        if is_broken || self.cause == CloseCause::Lost && !self.home.has_open() {
+            self.home.dials.doubt();
+        }
         self.transport.cut();
         self.home.scopes.count(Event::Closed(self.cause));
         self.home.debug(|| format!("connection {} closed: {}", self.id, self.cause.name()));
@@ -138,6 +147,7 @@ impl Manager for Opener {
             permit,
             expires: home.settings.max_lifetime.map(shortened).and_then(|life| now.checked_add(life)),
             since: now,
+            idled: Duration::ZERO,
             epoch: home.epoch(),
             cause: CloseCause::Lost,
             home: Arc::clone(home),
@@ -147,8 +157,10 @@ impl Manager for Opener {
     }
 
     async fn recycle(&self, conn: &mut Box<Conn>, _: &Metrics) -> RecycleResult<Error> {
-        conn.since = Instant::now();
-        match conn.verdict(conn.since) {
+        let now = Instant::now();
+        conn.idled = now.duration_since(conn.since);
+        conn.since = now;
+        match conn.verdict(now) {
             None => Ok(()),
             Some(cause) => {
                 conn.set_cause(cause);
@@ -163,11 +175,18 @@ async fn dial(home: &Arc<Home>, permit: &Arc<Permit>) -> Result<Arc<dyn Transpor
     let turn = tokio::select! {
         biased;
         () = home.cut() => return Err(home.mark(pool_closed())),
-        turn = home.dials.acquire() => turn,
+        turn = home.dials.turn() => turn.map_err(|error| home.mark(error))?,
     };
     // Boxed when it is its turn: a handshake takes kilobytes of state, which every lease would carry.
     let dialled = Box::pin(dial_within_limit(home, permit)).await;
-    drop(turn);
+    match &dialled {
+        Ok(_) => turn.succeeded(),
+        Err(error) => {
+            if turn.failed(error) && !home.has_open() {
+                home.turn_away(error);
+            }
+        }
+    }
     dialled
 }
 
@@ -211,8 +230,20 @@ fn id_of(home: &Home, number: u64) -> Arc<str> {
 
 /// Up to a twentieth less, by chance, so that connections opened together do not all end together.
 fn shortened(life: Duration) -> Duration {
-    // The standard library's hasher is seeded by chance, which is all the chance that this needs.
-    #[allow(clippy::cast_precision_loss)]
-    let chance = (RandomState::new().hash_one(0_u8) >> 11) as f64 / (1_u64 << 53) as f64;
-    life.mul_f64(1.0 - chance / 20.0)
+    life.mul_f64(1.0 - fraction() / 20.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lives_that_begin_together_end_one_by_one_none_longer_than_it_may_be() {
+        let life = Duration::from_secs(1_000);
+        let mut lives: Vec<_> = (0..100).map(|_| shortened(life)).collect();
+        lives.sort_unstable();
+        lives.dedup();
+        assert!(lives.len() > 90 && lives[0] >= life.mul_f64(0.95) && lives[lives.len() - 1] <= life);
+        assert!(lives[lives.len() - 1].abs_diff(lives[0]) > life / 50, "{lives:?}");
+    }
 }

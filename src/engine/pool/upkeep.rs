@@ -61,7 +61,7 @@ fn tend(pool: &Pool) {
     warm(pool);
 }
 
-/// Open what is missing to the minimum, as far as nobody else needs the room.
+/// Open what is missing to the minimum, as far as nobody else needs the room and the endpoint lets it.
 ///
 /// The idle connections are taken first, or they would be what the store hands out; they go back at once, while the
 /// dials go on by themselves.
@@ -74,10 +74,11 @@ fn warm(pool: &Pool) {
     }
     let mut idle = Vec::new();
     let mut begun = 0;
-    while begun < missing {
+    while begun < missing.min(pool.home().dials.allowance()) {
         let Ok(Some(ticket)) = pool.ticket_now() else { return };
         match Lease::begin(pool, ticket) {
-            Begun::Ready(lease) => idle.push(lease),
+            Begun::Ready(Ok(lease)) => idle.push(lease),
+            Begun::Ready(Err(_)) => return,
             Begun::Dialling(_) => begun += 1,
         }
     }

@@ -6,6 +6,8 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
 use super::SendError;
+use super::pace::Pace;
+use crate::engine::deadline::Call;
 use crate::engine::error::{Error, Kind};
 
 /// What came back, not yet looked into.
@@ -19,9 +21,12 @@ pub struct Reply {
     pub body: Bytes,
 }
 
+/// Read an answer to its end; `cut_off` is told when the connection ends first.
 pub(super) async fn collect(
     mut response: http::Response<Incoming>,
     max_bytes: usize,
+    call: &Call,
+    cut_off: impl FnOnce(),
 ) -> std::result::Result<Reply, SendError> {
     // It stays where it is: taken to pieces, every piece would be moved.
     let body = response.body_mut();
@@ -31,12 +36,16 @@ pub(super) async fn collect(
     }
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
+    let mut pace = Pace::default();
     // An answer of known length is complete with its last byte: its end need not be waited for.
     while !body.is_end_stream() {
-        let Some(frame) = body.frame().await else { break };
-        let frame =
-            frame.map_err(|_| SendError::Failed(Error::new(Kind::Protocol, "the answer is cut off")))?;
+        let Some(frame) = pace.next(body.frame(), call).await.map_err(SendError::Failed)? else { break };
+        let Ok(frame) = frame else {
+            cut_off();
+            return Err(SendError::Failed(Error::new(Kind::Protocol, "the answer is cut off")));
+        };
         let Ok(data) = frame.into_data() else { continue };
+        pace.count(data.len());
         if first.len() + rest.len() + data.len() > max_bytes {
             return Err(SendError::Failed(too_large(max_bytes)));
         }

@@ -24,11 +24,7 @@ pub(super) async fn connect(route: &Route, held: Held) -> Result<Socket> {
             attempt.await
         };
         match outcome {
-            Ok(stream) => {
-                // Small requests must not wait for acknowledgements. A socket that refuses is used as it is.
-                let _ = stream.set_nodelay(true);
-                return Ok(Socket::new(stream, held));
-            }
+            Ok(stream) => return Ok(Socket::new(stream, held)),
             Err(error) => failure = Some(error),
         }
     }

@@ -6,6 +6,7 @@ mod address;
 mod body;
 mod dial;
 mod http;
+mod pace;
 mod proxy;
 #[cfg(feature = "scripted")]
 mod scripted;
@@ -40,6 +41,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub enum SendError {
     /// Nothing was sent: the connection had gone before. The body may be sent again, on another one.
     NotSent,
+    /// It was sent, at least in part, and the connection ended before any of the answer came.
+    Unanswered(Error),
     /// It may have been sent.
     Failed(Error),
 }
@@ -51,6 +54,8 @@ pub enum State {
     Open,
     /// A call was given up in its middle, so that an answer may still be on its way: it is closed for that.
     Dirty,
+    /// It ended in the middle of an exchange.
+    Broken,
     /// It is closed.
     Closed,
 }

@@ -2,6 +2,7 @@
 //! the system's settings; the price is about 40 % of the throughput, so only endpoints behind a proxy pay it.
 
 use std::error::Error as _;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Bytes, BytesMut};
@@ -10,6 +11,7 @@ use reqwest::{Client, Proxy};
 use rustls::ClientConfig;
 use tokio::sync::{Mutex, Notify};
 
+use super::pace::Pace;
 use super::socket::Held;
 use super::{BoxFuture, Reply, Route, SendError, State, Transport, body, http};
 use crate::engine::credentials::Secret;
@@ -63,15 +65,18 @@ impl ProxyTransport {
         let request = self.client.post(target.url().expose()).headers(headers).body(body);
         call.enter(Phase::Receive);
         let response = request.send().await.map_err(|error| SendError::Failed(self.failed(&error)))?;
-        self.read(response).await.map_err(SendError::Failed)
+        self.read(response, call).await.map_err(SendError::Failed)
     }
 
-    async fn read(&self, mut response: reqwest::Response) -> Result<Reply> {
+    async fn read(&self, mut response: reqwest::Response, call: &Call) -> Result<Reply> {
         let max_bytes = self.route.max_response_bytes;
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
-        let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(&error))? {
+        let (mut body, mut pace) = (BytesMut::new(), Pace::default());
+        loop {
+            let chunk = pace.next(pin!(response.chunk()), call).await?;
+            let Some(chunk) = chunk.map_err(|error| self.failed(&error))? else { break };
+            pace.count(chunk.len());
             if body.len() + chunk.len() > max_bytes {
                 return Err(body::too_large(max_bytes));
             }

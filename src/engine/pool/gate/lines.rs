@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::{PATIENCE, PoolId, Purpose, Room, Ticket};
+use crate::engine::error::Result;
 
 pub(super) struct State {
     pub(super) limit: usize,
@@ -19,7 +20,7 @@ pub(super) struct State {
 
 pub(super) struct Waiter {
     pub(super) since: Instant,
-    pub(super) ticket: oneshot::Sender<Ticket>,
+    pub(super) ticket: oneshot::Sender<Result<Ticket>>,
     pub(super) purpose: Purpose,
 }
 

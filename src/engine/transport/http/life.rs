@@ -20,11 +20,14 @@ const DIRTY: u8 = 1;
 const ENDING: u8 = 2;
 /// The socket is closed.
 const ENDED: u8 = 4;
+/// The other side ended it in the middle of an exchange.
+const BROKEN: u8 = 8;
 
 impl Life {
     pub(super) fn state(&self) -> State {
         match self.state.load(Ordering::Acquire) {
             OPEN => State::Open,
+            state if state & BROKEN != 0 => State::Broken,
             state if state & DIRTY != 0 => State::Dirty,
             _ => State::Closed,
         }
@@ -33,6 +36,11 @@ impl Life {
     /// An exchange was given up in its middle.
     pub(super) fn soil(&self) {
         self.state.fetch_or(DIRTY, Ordering::AcqRel);
+    }
+
+    /// An exchange was cut off by the other side.
+    pub(super) fn break_off(&self) {
+        self.state.fetch_or(BROKEN, Ordering::AcqRel);
     }
 
     pub(super) fn end(&self) {

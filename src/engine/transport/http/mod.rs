@@ -28,7 +28,8 @@ pub(super) async fn over_plain(
     socket: Socket,
     closed: impl FnOnce() + Send + 'static,
 ) -> Result<Arc<dyn Transport>> {
-    single::open(route, &templates.single, TokioIo::new(socket), closed).await
+    let stuck = socket.stuck();
+    single::open(route, &templates.single, TokioIo::new(socket), stuck, closed).await
 }
 
 pub(super) async fn over_tls(
@@ -40,7 +41,8 @@ pub(super) async fn over_tls(
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
         shared::open(route, &templates.shared, TokioIo::new(stream), closed).await
     } else {
-        single::open(route, &templates.single, TokioIo::new(stream), closed).await
+        let stuck = stream.get_ref().0.stuck();
+        single::open(route, &templates.single, TokioIo::new(stream), stuck, closed).await
     }
 }
 
@@ -53,5 +55,7 @@ fn not_sent(mut error: TrySendError<Request>) -> SendError {
     if error.take_message().is_some() {
         return SendError::NotSent;
     }
-    SendError::Failed(body::broken(&error.into_error()))
+    let error = error.into_error();
+    let broken = body::broken(&error);
+    if error.is_parse() { SendError::Failed(broken) } else { SendError::Unanswered(broken) }
 }

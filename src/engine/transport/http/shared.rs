@@ -119,7 +119,8 @@ impl Shared {
         sender.ready().await.map_err(|_| SendError::NotSent)?;
         let response = sender.try_send_request(request);
         call.enter(Phase::Receive);
-        body::collect(response.await.map_err(not_sent)?, self.max_response_bytes).await
+        // Whether one stream was cut off or all of them, the connection's own state tells.
+        body::collect(response.await.map_err(not_sent)?, self.max_response_bytes, call, || ()).await
     }
 }
 

@@ -18,6 +18,7 @@ use super::{handshake_failed, not_sent};
 use crate::engine::deadline::Call;
 use crate::engine::error::{Phase, Result};
 use crate::engine::transport::body::{self, Reply};
+use crate::engine::transport::socket::Stuck;
 use crate::engine::transport::{BoxFuture, Route, SendError, State, Transport};
 
 struct Single {
@@ -26,6 +27,7 @@ struct Single {
     template: Arc<Template>,
     max_response_bytes: usize,
     life: Arc<Life>,
+    stuck: Stuck,
     driver: AbortHandle,
 }
 
@@ -33,24 +35,30 @@ pub(super) async fn open(
     route: &Route,
     template: &Arc<Template>,
     io: impl Read + Write + Unpin + Send + 'static,
+    stuck: Stuck,
     closed: impl FnOnce() + Send + 'static,
 ) -> Result<Arc<dyn Transport>> {
     let (sender, connection) = http1::handshake(io).await.map_err(|_| handshake_failed(route))?;
     let life = Arc::default();
     let driver = Ending::new(&life, closed).after(connection);
     let (template, max_response_bytes) = (Arc::clone(template), route.max_response_bytes);
-    Ok(Arc::new(Single { sender: Mutex::new(sender), template, max_response_bytes, life, driver }))
+    Ok(Arc::new(Single { sender: Mutex::new(sender), template, max_response_bytes, life, stuck, driver }))
 }
 
 /// Cuts a connection whose exchange was given up: what would come next on it is the old answer.
 struct Exchange<'a> {
     single: &'a Single,
+    call: &'a Call,
     done: bool,
 }
 
 impl Drop for Exchange<'_> {
     fn drop(&mut self) {
         if !self.done {
+            if self.single.stuck.is_set() {
+                // The node does not read: what took the time was the request.
+                self.call.enter(Phase::Send);
+            }
             self.single.life.soil();
             self.single.driver.abort();
         }
@@ -67,7 +75,7 @@ impl Single {
             Err(_) => self.sender.lock().await,
         };
         sender.ready().await.map_err(|_| SendError::NotSent)?;
-        let mut exchange = Exchange { single: self, done: false };
+        let mut exchange = Exchange { single: self, call, done: false };
         let response = sender.try_send_request(request);
         call.enter(Phase::Receive);
         let response = match response.await {
@@ -75,11 +83,16 @@ impl Single {
             Err(error) => {
                 // It was not given up here but ended there.
                 exchange.done = true;
+                let error = not_sent(error);
+                if !matches!(error, SendError::NotSent) {
+                    self.life.break_off();
+                }
                 self.cut();
-                return Err(not_sent(error));
+                return Err(error);
             }
         };
-        let reply = body::collect(response, self.max_response_bytes).await?;
+        let cut_off = || self.life.break_off();
+        let reply = body::collect(response, self.max_response_bytes, call, cut_off).await?;
         exchange.done = true;
         Ok(reply)
     }
