@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use loom::thread;
+use loom::thread::{self, JoinHandle};
 
 use crate::bindings::bridge::bell::Bell;
 use crate::bindings::bridge::job::Job;
@@ -42,27 +42,43 @@ struct World {
 impl World {
     /// A job that was started and not run yet.
     fn new() -> Self {
-        let (io, event, taken) = (Arc::<Io>::default(), Arc::<Event>::default(), Arc::<AtomicUsize>::default());
+        Self::on(Arc::default(), Arc::new(Woken(AtomicBool::new(true))))
+    }
+
+    /// Another one of the same runtime.
+    fn neighbour(&self) -> Self {
+        Self::on(Arc::clone(&self.io), Arc::clone(&self.woken))
+    }
+
+    fn on(io: Arc<Io>, woken: Arc<Woken>) -> Self {
+        let (event, taken) = (Arc::<Event>::default(), Arc::<AtomicUsize>::default());
         let bell = Bell::default();
         let queue = Arc::new(Queue::new(bell.clone(), false));
         let work = Work { event: Arc::clone(&event), held: Held::new(&taken) };
         let job = Job::new(Arc::clone(&io), Arc::clone(&queue), KEY, work);
-        let world = Self { io, woken: Arc::new(Woken(AtomicBool::new(true))), event, taken, bell, queue, job };
-        world.job.start();
-        world
+        job.start();
+        Self { io, woken, event, taken, bell, queue, job }
     }
 
-    /// What the runtime's thread does until it rests, for so many turns at most.
-    fn turns(&self, most: usize) {
-        let mut worker = pin!(Worker::new(Arc::clone(&self.io.line)));
+    /// One turn of the runtime's thread, which may come without need.
+    fn turn(&self) {
+        self.woken.0.swap(false, Ordering::SeqCst);
         let waker = Waker::from(Arc::clone(&self.woken));
-        for _ in 0..most {
-            if !self.woken.0.swap(false, Ordering::SeqCst) {
-                return;
-            }
-            let _ = worker.as_mut().poll(&mut Context::from_waker(&waker));
-            self.io.flusher().flush();
+        let _ = pin!(Worker::new(Arc::clone(&self.io.line))).poll(&mut Context::from_waker(&waker));
+        self.io.flusher().flush();
+    }
+
+    /// The runtime's thread goes on until it rests.
+    fn rest(&self) {
+        while self.woken.0.load(Ordering::SeqCst) {
+            self.turn();
         }
+    }
+
+    /// The runtime's thread, for a turn.
+    fn runtime(&self) -> JoinHandle<()> {
+        let world = self.clone();
+        thread::spawn(move || world.turn())
     }
 
     fn held(&self) -> usize {
@@ -80,13 +96,13 @@ impl World {
 fn a_wake_up_at_any_moment_has_the_job_go_on() {
     loom::model(|| {
         let world = World::new();
-        let runtime = thread::spawn({
-            let world = world.clone();
-            move || world.turns(2)
-        });
+        world.rest();
+        let runtime = world.runtime();
+        // One wake-up for nothing, and the one that counts.
+        Arc::clone(&world.job).wake();
         world.event.set();
         runtime.join().unwrap();
-        world.turns(usize::MAX);
+        world.rest();
         world.assert_told();
         assert!(matches!(world.job.take(), Some(Outcome::Finished(_))));
         assert!(world.job.take().is_none());
@@ -95,13 +111,26 @@ fn a_wake_up_at_any_moment_has_the_job_go_on() {
 }
 
 #[test]
+fn jobs_that_are_woken_one_after_the_other_all_go_on() {
+    loom::model(|| {
+        let world = World::new();
+        let neighbour = world.neighbour();
+        world.rest();
+        let runtime = world.runtime();
+        world.event.set();
+        neighbour.event.set();
+        runtime.join().unwrap();
+        world.rest();
+        world.assert_told();
+        neighbour.assert_told();
+    });
+}
+
+#[test]
 fn when_a_job_is_cancelled_all_that_it_held_is_free() {
     loom::model(|| {
         let world = World::new();
-        let runtime = thread::spawn({
-            let world = world.clone();
-            move || world.turns(2)
-        });
+        let runtime = world.runtime();
         let other = thread::spawn({
             let event = Arc::clone(&world.event);
             move || event.set()
@@ -110,7 +139,7 @@ fn when_a_job_is_cancelled_all_that_it_held_is_free() {
         assert_eq!(world.held(), 0);
         runtime.join().unwrap();
         other.join().unwrap();
-        world.turns(usize::MAX);
+        world.rest();
         assert!(world.job.take().is_none());
         assert_eq!(world.held(), 0);
     });
@@ -120,14 +149,11 @@ fn when_a_job_is_cancelled_all_that_it_held_is_free() {
 fn a_job_that_is_stopped_while_it_ends_is_told_once() {
     loom::model(|| {
         let world = World::new();
-        let runtime = thread::spawn({
-            let world = world.clone();
-            move || world.turns(2)
-        });
+        let runtime = world.runtime();
         world.event.set();
         world.job.stop();
         runtime.join().unwrap();
-        world.turns(usize::MAX);
+        world.rest();
         world.assert_told();
         assert!(world.job.take().is_some());
         assert_eq!(world.held(), 0);
