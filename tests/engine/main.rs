@@ -6,6 +6,7 @@
 mod bound;
 mod connection;
 mod manager;
+mod matching;
 mod multiplexed;
 mod pool_life;
 mod server;
