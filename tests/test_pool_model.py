@@ -1,0 +1,137 @@
+"""A pool under any sequence of callers, faults and changes keeps its book, its bound and its order."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, precondition, rule
+
+from genesis_replicator import ConnectionPool, GenesisError, PoolClosedError
+from models.callers import EXAMPLES, FAULTS, CallersMachine
+from servers.node import ScriptedNode
+from servers.reply import Reply
+
+WHICH = st.integers(0, 1000)
+
+
+class PoolMachine(CallersMachine):
+    """One pool, one node, and callers who take a connection."""
+
+    def __init__(self) -> None:
+        """Start the node."""
+        super().__init__()
+        self.node = ScriptedNode().__enter__()
+
+    @initialize(limit=st.integers(1, 4))
+    def make(self, limit: int) -> None:
+        self.limit = limit
+        self.pool = ConnectionPool(self.node.url, max_connections=limit)
+
+    def metrics(self) -> Any:
+        return self.pool.get_metrics()
+
+    @rule(count=st.integers(1, 3))
+    def acquire(self, count: int) -> None:
+        for _ in range(count):
+            self.begin("one", self.pool.acquire(), leases=True)
+
+    @rule(turns=st.integers(0, 8))
+    def acquire_and_cancel_at_some_moment(self, turns: int) -> None:
+        caller = self.begin("one", self.pool.acquire(), leases=True)
+        self.turn(turns)
+        self.cancel(caller)
+
+    @precondition(lambda self: self.callers)
+    @rule(which=WHICH)
+    def cancel_whoever_waits(self, which: int) -> None:
+        waiting = [caller for caller in self.callers if caller.connection is None]
+        if waiting:
+            self.cancel(waiting[which % len(waiting)])
+
+    @precondition(lambda self: self.served())
+    @rule(which=WHICH)
+    def release(self, which: int) -> None:
+        served = self.served()
+        self.give_back(served[which % len(served)])
+
+    @precondition(lambda self: self.served())
+    @rule(which=WHICH)
+    def request(self, which: int) -> None:
+        served = self.served()
+        self.call_right(served[which % len(served)].connection)
+
+    @precondition(lambda self: self.served())
+    @rule(which=WHICH, fault=st.sampled_from(sorted(FAULTS)))
+    def request_to_a_faulty_node(self, which: int, fault: str) -> None:
+        served = self.served()
+        connection = served[which % len(served)].connection
+        self.node.on("bad", FAULTS[fault])
+        if fault == "close after":
+            assert self.run(connection.request("bad")) == "late"
+        else:
+            with pytest.raises(GenesisError):
+                self.run(connection.request("bad"))
+        self.call_right(connection)
+
+    @precondition(lambda self: self.served())
+    @rule(which=WHICH, turns=st.integers(0, 8))
+    def cancel_a_request(self, which: int, turns: int) -> None:
+        served = self.served()
+        connection = served[which % len(served)].connection
+        self.node.on("slow", Reply(hold=True))
+        task = self.loop.create_task(connection.request("slow"))
+        self.turn(turns)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            self.run(task)
+        self.call_right(connection)
+
+    @precondition(lambda self: self.served())
+    @rule(which=WHICH, turns=st.integers(0, 8))
+    def release_during_a_request(self, which: int, turns: int) -> None:
+        served = self.served()
+        caller = served[which % len(served)]
+        self.node.on("slow", Reply(hold=True))
+        task = self.loop.create_task(caller.connection.request("slow"))
+        self.turn(turns)
+        self.give_back(caller)
+        with pytest.raises(GenesisError):
+            self.run(task)
+
+    @rule(limit=st.integers(1, 5))
+    def resize(self, limit: int) -> None:
+        self.limit = limit
+        self.run(self.pool.resize(limit))
+
+    @rule()
+    def drain(self) -> None:
+        self.run(self.pool.drain())
+
+    @rule()
+    def the_node_closes_its_connections(self) -> None:
+        self.node.close_connections()
+
+    def teardown(self) -> None:
+        """At the end the pool is closed, with whoever is still there."""
+        if self.limit:
+            waiting = [caller for caller in self.callers if caller.connection is None]
+            self.run(self.pool.close(timeout=0.0))
+            for caller in waiting:
+                with pytest.raises(PoolClosedError):
+                    self.run(caller.task)
+                self.callers.remove(caller)
+            for caller in self.served():
+                with pytest.raises(GenesisError):
+                    self.run(caller.connection.request("echo"))
+                self.give_back(caller)
+            self.until(lambda: self.node.open == 0)
+            self.until(lambda: self.run(self.metrics())["total_connections"] == 0)
+        super().teardown()
+        self.node.__exit__()
+
+
+class TestPool(PoolMachine.TestCase):
+    settings = EXAMPLES
