@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, precondition, rule
+from hypothesis.stateful import initialize, rule
 
 from genesis_replicator import ConnectionPool, GenesisError, PoolClosedError
 from models.callers import EXAMPLES, FAULTS, CallersMachine
@@ -24,6 +24,7 @@ class PoolMachine(CallersMachine):
         """Start the node."""
         super().__init__()
         self.node = ScriptedNode().__enter__()
+        self.node.on("slow", Reply(hold=True))
 
     @initialize(limit=st.integers(1, 4))
     def make(self, limit: int) -> None:
@@ -44,62 +45,49 @@ class PoolMachine(CallersMachine):
         self.turn(turns)
         self.cancel(caller)
 
-    @precondition(lambda self: self.callers)
     @rule(which=WHICH)
     def cancel_whoever_waits(self, which: int) -> None:
-        waiting = [caller for caller in self.callers if caller.connection is None]
-        if waiting:
-            self.cancel(waiting[which % len(waiting)])
+        for caller in self.one_of(self.waiting(), which):
+            self.cancel(caller)
 
-    @precondition(lambda self: self.served())
     @rule(which=WHICH)
     def release(self, which: int) -> None:
-        served = self.served()
-        self.give_back(served[which % len(served)])
+        for caller in self.one_of(self.served(), which):
+            self.give_back(caller)
 
-    @precondition(lambda self: self.served())
     @rule(which=WHICH)
     def request(self, which: int) -> None:
-        served = self.served()
-        self.call_right(served[which % len(served)].connection)
+        for caller in self.one_of(self.served(), which):
+            self.call_right(self.connection_of(caller))
 
-    @precondition(lambda self: self.served())
     @rule(which=WHICH, fault=st.sampled_from(sorted(FAULTS)))
     def request_to_a_faulty_node(self, which: int, fault: str) -> None:
-        served = self.served()
-        connection = served[which % len(served)].connection
         self.node.on("bad", FAULTS[fault])
-        if fault == "close after":
-            assert self.run(connection.request("bad")) == "late"
-        else:
+        for caller in self.one_of(self.served(), which):
+            connection = self.connection_of(caller)
             with pytest.raises(GenesisError):
                 self.run(connection.request("bad"))
-        self.call_right(connection)
+            self.call_right(connection)
 
-    @precondition(lambda self: self.served())
     @rule(which=WHICH, turns=st.integers(0, 8))
     def cancel_a_request(self, which: int, turns: int) -> None:
-        served = self.served()
-        connection = served[which % len(served)].connection
-        self.node.on("slow", Reply(hold=True))
-        task = self.loop.create_task(connection.request("slow"))
-        self.turn(turns)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            self.run(task)
-        self.call_right(connection)
+        for caller in self.one_of(self.served(), which):
+            connection = self.connection_of(caller)
+            task = self.loop.create_task(connection.request("slow"))
+            self.turn(turns)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                self.run(task)
+            self.call_right(connection)
 
-    @precondition(lambda self: self.served())
     @rule(which=WHICH, turns=st.integers(0, 8))
     def release_during_a_request(self, which: int, turns: int) -> None:
-        served = self.served()
-        caller = served[which % len(served)]
-        self.node.on("slow", Reply(hold=True))
-        task = self.loop.create_task(caller.connection.request("slow"))
-        self.turn(turns)
-        self.give_back(caller)
-        with pytest.raises(GenesisError):
-            self.run(task)
+        for caller in self.one_of(self.served(), which):
+            task = self.loop.create_task(self.connection_of(caller).request("slow"))
+            self.turn(turns)
+            self.give_back(caller)
+            with pytest.raises(GenesisError):
+                self.run(task)
 
     @rule(limit=st.integers(1, 5))
     def resize(self, limit: int) -> None:
@@ -112,21 +100,15 @@ class PoolMachine(CallersMachine):
 
     @rule()
     def the_node_closes_its_connections(self) -> None:
-        self.node.close_connections()
+        self.tear("one", self.node, lambda: self.run(self.metrics())["idle_connections"])
 
     def teardown(self) -> None:
         """At the end the pool is closed, with whoever is still there."""
         if self.limit:
-            waiting = [caller for caller in self.callers if caller.connection is None]
             self.run(self.pool.close(timeout=0.0))
-            for caller in waiting:
-                with pytest.raises(PoolClosedError):
-                    self.run(caller.task)
-                self.callers.remove(caller)
-            for caller in self.served():
-                with pytest.raises(GenesisError):
-                    self.run(caller.connection.request("echo"))
-                self.give_back(caller)
+            self.end_all()
+            with pytest.raises(PoolClosedError):
+                self.run(self.pool.acquire())
             self.until(lambda: self.node.open == 0)
             self.until(lambda: self.run(self.metrics())["total_connections"] == 0)
         super().teardown()

@@ -1,17 +1,20 @@
-"""Callers of a pool or a manager, as a model keeps book of them: who must have a connection, and who must wait."""
+"""Callers of a pool or a manager, and the book of a model: who must have a connection, and who must wait."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
-from genesis_replicator import Connection, GenesisError
+from genesis_replicator import Connection, ConnectionClosedError, GenesisError
+from servers.node import ScriptedNode
 from servers.reply import Reply
 
 T = TypeVar("T")
@@ -28,7 +31,6 @@ EXAMPLES = settings(
 FAULTS = {
     "hang up": Reply(hang_up=True),
     "truncate": Reply(truncate=True),
-    "close after": Reply("late", close_after=True),
     "wrong id": Reply(answer_id=-1),
     "not JSON": Reply(body=b"<html>"),
     "status": Reply(status=500, body=b""),
@@ -46,6 +48,8 @@ class Caller:
         #: Whether it takes a connection into its hands; else it makes a call that nobody answers.
         self.leases = leases
         self.connection: Connection | None = None
+        #: Whether the node may have closed the socket a moment ago.
+        self.torn = False
 
 
 class CallersMachine(RuleBasedStateMachine):
@@ -115,6 +119,14 @@ class CallersMachine(RuleBasedStateMachine):
         """Those that have a connection in their hands."""
         return [caller for caller in self.callers if caller.connection is not None]
 
+    def waiting(self) -> list[Caller]:
+        """Those that have none: they stand in line, or make a call."""
+        return [caller for caller in self.callers if caller.connection is None]
+
+    def one_of(self, callers: list[Caller], which: int) -> list[Caller]:
+        """One of them, if there is any."""
+        return callers[which % len(callers) :][:1] if callers else []
+
     def expected(self) -> tuple[int, int]:
         """How many must be served now, and how many must wait."""
         served = max(len(self.served()), min(self.limit, len(self.callers)))
@@ -133,7 +145,10 @@ class CallersMachine(RuleBasedStateMachine):
                 self.callers.remove(caller)
         metrics = self.run(self.metrics())
         self.check(metrics)
-        return (metrics["active_connections"], metrics["waiting_requests"]) == self.expected()
+        active = metrics["active_connections"]
+        # A connection is in use when it is granted; its caller hears of it a moment later.
+        all_heard = active == len(self.served()) + metrics["in_flight_requests"]
+        return all_heard and (active, metrics["waiting_requests"]) == self.expected()
 
     def check(self, metrics: dict[str, Any]) -> None:
         """What holds at every moment."""
@@ -148,19 +163,52 @@ class CallersMachine(RuleBasedStateMachine):
         """As many as may be have a connection, and in each chain they are those who came first."""
         self.until(self.look)
         for chain in {caller.chain for caller in self.callers}:
-            own = [caller.connection is not None for caller in self.callers if caller.chain == chain and caller.leases]
+            own = [
+                caller.connection is not None
+                for caller in self.callers
+                if caller.chain == chain and caller.leases
+            ]
             assert own == sorted(own, reverse=True), own
         ids = [caller.connection.id for caller in self.served() if caller.connection is not None]
         assert len(set(ids)) == len(ids)
+
+    def tear(self, chain: str, node: ScriptedNode, idle: Callable[[], int]) -> None:
+        """The node closes every connection that it has now. Whoever lies idle is seen to be closed."""
+        accepted = node.accepted
+        for caller in self.callers:
+            caller.torn |= caller.chain == chain
+        node.close_connections()
+        self.until(lambda: max(node.open, idle()) <= node.accepted - accepted)
+
+    def connection_of(self, caller: Caller) -> Connection:
+        """The connection of somebody who is served, with a socket that nobody has closed."""
+        assert caller.connection is not None
+        if caller.torn:
+            caller.torn = False
+            # A call that was under way when the news came is lost; no other is.
+            with contextlib.suppress(ConnectionClosedError):
+                self.run(caller.connection.request("echo", []))
+        return caller.connection
 
     def call_right(self, connection: Connection) -> None:
         """A call on the connection gives its own answer."""
         self.number += 1
         assert self.run(connection.request("echo", [self.number])) == [self.number]
 
+    def end_all(self) -> None:
+        """Everything was closed: who has a connection can use it no more, and everybody else is told."""
+        for caller in self.served():
+            assert caller.connection is not None
+            with pytest.raises(ConnectionClosedError):
+                self.run(caller.connection.request("echo"))
+            self.give_back(caller)
+        for caller in self.waiting():
+            self.callers.remove(caller)
+            (outcome,) = self.run(asyncio.gather(caller.task, return_exceptions=True))
+            assert isinstance(outcome, GenesisError), outcome
+
     def teardown(self) -> None:
         """Nobody is left behind."""
         for caller in tuple(self.callers):
             self.cancel(caller)
-        assert self.loop.run_until_complete(asyncio.sleep(0, True))
         self.loop.close()
