@@ -5,6 +5,7 @@
 
 mod bound;
 mod connection;
+mod endings;
 mod manager;
 mod matching;
 mod multiplexed;
