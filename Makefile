@@ -18,7 +18,10 @@ SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find src -name '*.rs')
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 
-.PHONY: demo test check bench bench-engine instructions wheel wheel-check fmt
+# How long each parser is fed with made-up input.
+FUZZ_SECONDS ?= 10
+
+.PHONY: demo test check fuzz bench bench-engine instructions wheel wheel-check fmt
 .DELETE_ON_ERROR:
 
 # npm's own `anvil` is a script around the program, and ending a script would leave the program behind.
@@ -28,6 +31,7 @@ demo: $(BUILT) $(NODES)
 
 test: $(BUILT) $(NODES)
 	cargo test --locked --no-default-features
+	cargo test --locked --package genesis-loom
 	$(BIN)/pytest
 
 check: $(BUILT) $(DENY)
@@ -40,6 +44,14 @@ check: $(BUILT) $(DENY)
 	$(BIN)/stubtest genesis_replicator
 	$(BIN)/python tools/audit.py
 	$(MAKE) test
+
+# What is found lies in target/fuzz, with all input that led somewhere new. It needs a C++ compiler.
+fuzz:
+	for parser in answers endpoint credentials; do \
+		mkdir -p target/fuzz/$$parser && (cd fuzz && cargo run --locked --release --bin $$parser -- \
+			-max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=512 -verbosity=0 -print_final_stats=1 \
+			-artifact_prefix=../target/fuzz/$$parser- ../target/fuzz/$$parser seeds/$$parser) || exit 1; \
+	done
 
 bench: $(BUILT) $(PEERS)
 	$(BENCH)/bin/python benches/run.py --save

@@ -5,7 +5,9 @@
 
 mod bound;
 mod connection;
+mod endings;
 mod manager;
+mod matching;
 mod multiplexed;
 mod peers;
 mod phases;

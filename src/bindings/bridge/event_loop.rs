@@ -13,10 +13,11 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyCFunction, PyType, PyWeakrefMethods, PyWeakrefReference};
 
+use super::bell::Bell;
 use super::job::Job;
 use super::lock;
 use super::operation::Work;
-use super::queue::{Bell, Key, Queue};
+use super::queue::{Key, Queue};
 use super::signal::Signal;
 use super::waiter::{Run, Waiter};
 use super::waiters::Waiters;

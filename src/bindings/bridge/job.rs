@@ -2,13 +2,12 @@
 //! thread: when that returns, everything that the work held is free.
 
 use std::mem;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 
-use super::lock;
 use super::operation::{Outcome, Work, poll};
 use super::queue::{Key, Queue};
+use super::sync::{AtomicBool, Mutex, Ordering, lock};
 use crate::bindings::runtime::Io;
 
 /// Work that is the runtime's to do. It is its own waker.

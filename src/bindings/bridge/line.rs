@@ -3,13 +3,11 @@
 
 use std::mem;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use futures_util::task::AtomicWaker;
-
 use super::job::Job;
-use super::lock;
+use super::sync::{AtomicWaker, Mutex, lock};
 
 /// Jobs that can go on.
 #[derive(Default)]

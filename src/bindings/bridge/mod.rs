@@ -6,6 +6,7 @@
 //! There `event_loop` completes the `waiter` that the key stands for among all `waiters`. No Python object ever gets to
 //! the runtime's thread, and that thread never takes the GIL.
 
+mod bell;
 mod coroutine;
 mod done;
 mod event_loop;
@@ -15,11 +16,10 @@ mod operation;
 mod protocol;
 mod queue;
 mod signal;
+mod sync;
 mod waiter;
 mod waiters;
 mod waiting;
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use coroutine::{Coroutine, Start};
 pub use done::done;
@@ -28,8 +28,4 @@ pub use line::{Line, Worker};
 pub use operation::Finished;
 pub use protocol::Release;
 pub use queue::Flusher;
-
-/// Locks, also after a panic: nothing that is locked here is left half changed.
-pub(in crate::bindings) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+pub(in crate::bindings) use sync::lock;

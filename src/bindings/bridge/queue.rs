@@ -1,12 +1,10 @@
 //! The way of a result from the runtime to its event loop: a list of finished jobs, and one wake-up for many of them.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::lock;
-use super::signal::Signal;
-use crate::bindings::runtime::LoopWaker;
+use super::bell::Bell;
+use super::sync::{AtomicUsize, Instant, Mutex, Ordering, lock};
 
 /// A job of one event loop, by the number of its waiter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,15 +20,6 @@ const MANY: usize = 32;
 
 /// or lets the oldest wait for so long.
 const LONG: Duration = Duration::from_micros(100);
-
-/// How an event loop learns that results are there.
-#[derive(Debug)]
-pub enum Bell {
-    /// It watches a descriptor.
-    Descriptor(Signal),
-    /// It cannot; the service thread tells it.
-    Service(LoopWaker),
-}
 
 /// The finished jobs of one event loop.
 #[derive(Debug)]
@@ -62,9 +51,7 @@ impl Queue {
     /// Takes what is finished.
     pub fn take(&self) -> Vec<Key> {
         // The bell first: whoever rings after this finds it silent and rings again.
-        if let Bell::Descriptor(signal) = &self.bell {
-            signal.clear();
-        }
+        self.bell.clear();
         let mut finished = lock(&self.finished);
         finished.rung = false;
         std::mem::take(&mut finished.keys)
@@ -90,10 +77,7 @@ impl Queue {
         }
         finished.rung = true;
         drop(finished);
-        match &self.bell {
-            Bell::Descriptor(signal) => signal.ring(),
-            Bell::Service(waker) => waker.wake(),
-        }
+        self.bell.ring();
     }
 }
 

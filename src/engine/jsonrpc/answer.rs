@@ -171,8 +171,11 @@ fn error_answer(error: &Bytes) -> Result<Answer> {
     if let Ok(text) = serde_json::from_slice::<String>(error) {
         return Ok(Answer::Error { code: None, message: text, data: None });
     }
-    let object: ErrorObject<'_> = serde_json::from_slice(error)
-        .map_err(|_| protocol("the error in the answer is not an error object"))?;
+    // Of a list serde would take the members' values in their order.
+    let object = Some(error).filter(|error| error.starts_with(b"{"));
+    let object: ErrorObject<'_> = object
+        .and_then(|object| serde_json::from_slice(object).ok())
+        .ok_or_else(|| protocol("the error in the answer is not an error object"))?;
     let data = object.data.map(RawValue::get).filter(|data| *data != "null");
     Ok(Answer::Error {
         code: object.code,

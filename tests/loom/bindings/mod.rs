@@ -1,0 +1,4 @@
+//! The modules that the bridge's files name.
+
+pub mod bridge;
+pub mod runtime;

@@ -1,0 +1,69 @@
+//! What is read from a checked text is what serde_json reads from it.
+
+use proptest::prelude::*;
+use serde_json::Value;
+
+use crate::json_in::{Cursor, unescape};
+
+/// A text that is JSON, with brackets, quotes and escapes wherever they may be.
+fn document() -> impl Strategy<Value = Value> {
+    let text = r#"[\[\]{}",:\\/ a\n\u{e9}\u{1f600}]{0,80}"#;
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        text.prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 48, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::vec((text, inner), 0..6).prop_map(|members| members.into_iter().collect()),
+        ]
+    })
+}
+
+fn few() -> ProptestConfig {
+    // An interpreter of machine code is slow, and a place for regressions is not in its world.
+    let cases = if cfg!(miri) { 8 } else { 512 };
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(few())]
+
+    #[test]
+    fn a_value_is_passed_over_to_its_end(
+        value in document(),
+        pretty in any::<bool>(),
+        before in 0..70_usize,
+        after in "[\\]},\" ]{0,70}",
+    ) {
+        let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
+        let whole = [" ".repeat(before).as_str(), &text, " ", &after].concat();
+        let mut cursor = Cursor { text: whole.as_bytes(), at: 0 };
+        prop_assert_eq!(cursor.skip().unwrap(), before..before + text.len());
+    }
+
+    #[test]
+    fn a_string_is_unescaped_as_serde_json_does(value in any::<String>(), all in any::<bool>()) {
+        let text = if all {
+            let units: String = value.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+            format!("\"{units}\"")
+        } else {
+            serde_json::to_string(&value).unwrap()
+        };
+        let mut cursor = Cursor { text: text.as_bytes(), at: 1 };
+        let raw = cursor.string().unwrap();
+        prop_assert_eq!(cursor.at, text.len());
+        prop_assert_eq!(unescape(raw.text), Some(value.clone().into_bytes()));
+        prop_assert!(!raw.plain || raw.text == value.as_bytes());
+    }
+
+    #[test]
+    fn a_cut_off_value_has_no_end(value in document(), end in any::<prop::sample::Index>()) {
+        let text = serde_json::to_string(&[value]).unwrap();
+        let mut cursor = Cursor { text: &text.as_bytes()[..end.index(text.len())], at: 0 };
+        prop_assert!(cursor.skip().is_err());
+    }
+}
