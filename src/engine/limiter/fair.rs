@@ -13,26 +13,30 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::gcra::Gcra;
+use super::plan::Plan;
 use super::window::Window;
 
 /// How admissions are counted.
 #[derive(Debug)]
 pub(super) enum Rule {
-    Window(Window),
+    /// In every one of these.
+    Windows(Box<[Window]>),
     Gcra(Gcra),
 }
 
 impl Rule {
     fn delay(&mut self, now: Instant, units: u64) -> Duration {
         match self {
-            Self::Window(window) => window.delay(now, units),
+            Self::Windows(windows) => {
+                windows.iter_mut().fold(Duration::ZERO, |delay, window| delay.max(window.delay(now, units)))
+            }
             Self::Gcra(gcra) => gcra.delay(now, units),
         }
     }
 
     fn stamp(&mut self, now: Instant, units: u64) {
         match self {
-            Self::Window(window) => window.stamp(now, units),
+            Self::Windows(windows) => windows.iter_mut().for_each(|window| window.stamp(now, units)),
             Self::Gcra(gcra) => gcra.stamp(now, units),
         }
     }
@@ -95,6 +99,10 @@ pub(super) struct Line {
     called: BTreeMap<u64, Arc<Seat>>,
     /// The units of all who wait.
     queued: u64,
+    /// How many of them wait for more than one.
+    heavy: usize,
+    /// When they will be admitted, for as long as nobody but newcomers changes it.
+    plan: Option<Plan>,
     deadlines: BTreeSet<(Instant, u64)>,
     next_ticket: u64,
     /// The head that knows of its role and whose plan is still good.
@@ -109,6 +117,8 @@ impl Line {
             waiting: BTreeMap::new(),
             called: BTreeMap::new(),
             queued: 0,
+            heavy: 0,
+            plan: None,
             deadlines: BTreeSet::new(),
             next_ticket: 0,
             leader: None,
@@ -133,6 +143,7 @@ impl Line {
     pub(super) fn try_admit(&mut self, now: Instant, amount: u64) -> bool {
         let has_room = self.has_room(now, amount);
         if has_room {
+            // Nobody waits, so there is no plan.
             self.rule.stamp(now, amount);
         }
         has_room
@@ -146,19 +157,34 @@ impl Line {
     /// Admit `amount` of the granted units at `now`.
     pub(super) fn admit(&mut self, now: Instant, amount: u64) {
         self.pending -= amount;
+        self.plan = None;
         self.rule.stamp(now, amount);
     }
 
     /// Take back `amount` granted units that nobody will use.
     pub(super) fn give_back(&mut self, now: Instant, amount: u64) -> Bells {
         self.pending -= amount;
+        self.plan = None;
         self.leader = None;
         self.settle(now)
     }
 
-    /// How long a newcomer waits at least: exact for equal amounts; weights may leave gaps that make it longer.
+    /// How long a newcomer waits, if everybody goes on at once and nobody leaves; call `settle` before.
     pub(super) fn estimate(&mut self, now: Instant, amount: u64) -> Duration {
-        self.rule.delay(now, self.pending + self.queued + amount)
+        match &self.rule {
+            Rule::Windows(windows) if self.heavy > 0 || (windows.len() > 1 && self.queued > 0) => {
+                // What is granted counts from now on, whenever now is.
+                let plan = match self.plan.take() {
+                    Some(plan) if self.pending == 0 || plan.made() == now => plan,
+                    _ => {
+                        let waiting = self.waiting.values().map(|waiter| waiter.amount);
+                        Plan::new(now, windows, std::iter::once(self.pending).chain(waiting))
+                    }
+                };
+                self.plan.insert(plan).end(windows, amount).saturating_duration_since(now)
+            }
+            _ => self.rule.delay(now, self.pending + self.queued + amount),
+        }
     }
 
     /// Join the end of the line.
@@ -166,6 +192,10 @@ impl Line {
         let (ticket, seat) = (self.next_ticket, Arc::new(Seat::default()));
         self.next_ticket += 1;
         self.queued += amount;
+        self.heavy += usize::from(amount > 1);
+        if let (Some(plan), Rule::Windows(windows)) = (&mut self.plan, &self.rule) {
+            plan.push(windows, amount);
+        }
         self.waiting.insert(ticket, Waiter { amount, deadline, seat: Arc::clone(&seat) });
         if let Some(deadline) = deadline {
             self.deadlines.insert((deadline, ticket));
@@ -267,6 +297,8 @@ impl Line {
     fn remove(&mut self, ticket: u64) -> Option<Arc<Seat>> {
         let waiter = self.waiting.remove(&ticket)?;
         self.queued -= waiter.amount;
+        self.heavy -= usize::from(waiter.amount > 1);
+        self.plan = None;
         if let Some(deadline) = waiter.deadline {
             self.deadlines.remove(&(deadline, ticket));
         }
