@@ -9,6 +9,8 @@ mod fair;
 mod gcra;
 mod grant;
 mod keyed;
+#[cfg(test)]
+mod model;
 mod plan;
 #[cfg(test)]
 mod properties;
