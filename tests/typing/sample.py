@@ -65,6 +65,8 @@ async def limit() -> None:
     async with limiter:
         assert_type(limiter.try_acquire(2), bool)
     assert_type(limiter.has_capacity(), bool)
+    assert_type(limiter.reserve(5), float)
+    assert_type(RateLimiter([(25, 1), (3_000_000, 86_400.0)]).windows, list[tuple[int, float]])
     decision = await ClientLimiter(max_requests=100, window_seconds=60).check_rate_limit("client")
     assert_type(decision, RateLimitDecision)
     assert_type(decision.reset_after, float)

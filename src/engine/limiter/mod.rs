@@ -15,6 +15,8 @@ mod plan;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
+mod real_time;
+#[cfg(test)]
 mod tests;
 mod window;
 
@@ -78,9 +80,9 @@ impl RateLimiter {
             let message = format_args!("must hold 1 to {MOST_WINDOWS} windows, not {}", windows.len());
             return Err(Error::argument("max_rate", message));
         }
-        let counted = windows.iter().map(|&(max_rate, window)| {
-            check_quota(max_rate, window).map(|()| Window::new(max_rate, window))
-        });
+        let counted = windows
+            .iter()
+            .map(|&(max_rate, window)| check_quota(max_rate, window).map(|()| Window::new(max_rate, window)));
         let rule = Rule::Windows(counted.collect::<Result<_>>()?);
         let largest = windows.iter().map(|&(max_rate, _)| max_rate).min().unwrap_or_default();
         Ok(Self::of(windows.into(), largest, rule))
