@@ -2,9 +2,8 @@
 //! service from its clients.
 //!
 //! `window.rs` and `gcra.rs` count; `fair.rs` keeps the order of those who wait, `plan.rs` tells when they will be
-//! admitted; `grant.rs` waits and admits; `keyed.rs` and `clients.rs` count by client.
+//! admitted; `grant.rs` waits and admits; `keyed/` counts by client.
 
-mod clients;
 mod fair;
 mod gcra;
 mod grant;
@@ -31,7 +30,7 @@ use crate::engine::error::{Error, Result};
 use fair::{Line, Rule};
 use gcra::Gcra;
 pub use grant::Grant;
-pub use keyed::{Decision, KeyedRateLimiter};
+pub use keyed::{Checked, Decision, Event, Fingerprint, KeyedRateLimiter, Suspicion};
 use window::Window;
 
 /// The largest rate and burst.
