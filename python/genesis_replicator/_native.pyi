@@ -30,6 +30,7 @@ __all__ = [
     "MetricsCollector",
     "RateLimitDecision",
     "RateLimiter",
+    "SecurityEvent",
     "Stream",
     "__version__",
     "validate_credentials",
@@ -306,9 +307,28 @@ class RateLimitDecision:
 @final
 class KeyedRateLimiter:
     def __new__(
-        cls, max_requests: int = 100, window_seconds: float = 60.0, *, max_clients: int = 1000000
+        cls,
+        max_requests: int = 100,
+        window_seconds: float = 60.0,
+        *,
+        max_clients: int = 1000000,
+        on_event: Callable[[SecurityEvent], object] | None = None,
+        metrics: MetricsCollector | None = None,
     ) -> Self: ...
     def check_rate_limit(self, client_id: str | bytes | int) -> Coroutine[RateLimitDecision]: ...
+    def record_credential_failure(self, client_id: str | bytes | int) -> None: ...
+    def fingerprint(self, client_id: str | bytes | int) -> str: ...
+
+@final
+class SecurityEvent:
+    @property
+    def kind(self) -> Literal["hammering", "new_clients", "credential_failures"]: ...
+    @property
+    def client(self) -> str | None: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def when(self) -> float: ...
 
 def validate_credentials(
     credentials: Mapping[str, object], *, endpoint: str | None = None

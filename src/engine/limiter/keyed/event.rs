@@ -72,7 +72,8 @@ impl fmt::Display for Fingerprint {
 #[derive(Debug, Default)]
 pub(super) struct Told {
     window: u64,
-    told: [u8; 3],
+    /// How many events of each kind.
+    events: [u8; 3],
     newcomers: u64,
 }
 
@@ -93,7 +94,7 @@ impl Told {
         count: u64,
     ) -> Option<Event> {
         self.turn(window);
-        let told = &mut self.told[kind as usize];
+        let told = &mut self.events[kind as usize];
         *told = told.saturating_add(1);
         let client = client.map(Fingerprint);
         (*told <= TOLD).then(|| Event { kind, client, count, at: SystemTime::now() })

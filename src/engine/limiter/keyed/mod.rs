@@ -22,8 +22,8 @@ use clients::Clients;
 pub use event::{Event, Fingerprint, Suspicion};
 use row::{LIFE, PARTS, Verdict};
 
-/// The longest id of a client, in bytes.
-const LONGEST_ID: usize = 1024;
+/// The longest key of a client, in bytes: its id, and of what kind that is.
+const LONGEST_KEY: usize = 1024;
 /// The largest number of clients.
 const MOST_CLIENTS: u64 = 1_000_000_000;
 
@@ -163,9 +163,11 @@ impl KeyedRateLimiter {
 
 impl Shared {
     fn hash(&self, client: &[u8]) -> Result<u64> {
-        if client.len() > LONGEST_ID {
-            let message = format_args!("must have at most {LONGEST_ID} bytes, not {}", client.len());
-            return Err(Error::argument("client_id", message));
+        if client.len() > LONGEST_KEY {
+            return Err(Error::argument(
+                "client_id",
+                format_args!("must have less than {LONGEST_KEY} bytes"),
+            ));
         }
         Ok(self.hasher.hash_one(client))
     }
@@ -280,7 +282,7 @@ mod tests {
     #[test]
     fn an_id_is_bounded_and_told_by_a_fingerprint_that_differs_for_every_limiter() {
         let (one, other) = (limiter(1), limiter(1));
-        let longest = [b'x'; LONGEST_ID];
+        let longest = [b'x'; LONGEST_KEY];
         check(&one, &longest).unwrap();
         let too_long = [&longest[..], b"x"].concat();
         for error in [one.check(&too_long).unwrap_err(), one.fingerprint(&too_long).unwrap_err()] {

@@ -45,13 +45,11 @@ impl<C: Counter> Table<C> {
     /// Add the row of a client that has none.
     pub(super) fn insert(&mut self, row: Row<C>) {
         let Ok(place) = u32::try_from(self.len) else { return };
-        match self.pieces.last_mut().filter(|piece| piece.len() < PIECE) {
-            Some(piece) => piece.push(row),
-            None => {
-                let mut piece = Vec::with_capacity(PIECE);
-                piece.push(row);
-                self.pieces.push(piece);
-            }
+        if self.len.is_multiple_of(PIECE) {
+            self.pieces.push(Vec::with_capacity(PIECE));
+        }
+        if let Some(piece) = self.pieces.last_mut() {
+            piece.push(row);
         }
         self.len += 1;
         let pieces = &self.pieces;
