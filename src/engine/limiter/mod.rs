@@ -13,6 +13,7 @@ mod model;
 mod plan;
 #[cfg(test)]
 mod properties;
+mod queue;
 #[cfg(test)]
 mod real_time;
 #[cfg(test)]
