@@ -6,43 +6,87 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import sys
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Any
+from types import TracebackType
+from typing import Protocol
 
 #: A rate that is never reached.
 PLENTY = 100_000_000
-#: The load of those who wait: so many of them, on so many a second.
+#: The load of those who wait: so many tasks that come again and again, on so many calls a second.
 WAITERS, RATE = 10_000, 5_000
 #: Seconds that the loop without waiting takes, and how often it looks at the clock.
 LASTING, ROUND = 0.4, 1000
+#: Seconds until the first burst is over, and for which the waiting is measured.
+SETTLING, MEASURED = 1.5, 3.0
 
 #: Waits until one call may go on.
 Acquire = Callable[[], Awaitable[object]]
 
 
-def ours(rate: int) -> AbstractAsyncContextManager[Any]:
+class Block(Protocol):
+    """What `async with` takes."""
+
+    def __aenter__(self) -> Awaitable[object]:
+        """Waits."""
+
+    def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> Awaitable[object]:
+        """Ends."""
+
+
+def ours(rate: int) -> Block:
     """The one of this package."""
     from genesis_replicator import RateLimiter
 
     return RateLimiter(rate, 1.0)
 
 
-def aiolimiter(rate: int) -> AbstractAsyncContextManager[Any]:
+def aiolimiter(rate: int) -> Block:
     """A leaky bucket in Python."""
     from aiolimiter import AsyncLimiter
 
-    limiter: AbstractAsyncContextManager[Any] = AsyncLimiter(rate, 1.0)
+    limiter: Block = AsyncLimiter(rate, 1.0)
     return limiter
 
 
-def semaphore(_: int) -> AbstractAsyncContextManager[Any]:
+def semaphore(_: int) -> Block:
     """Limits no rate: what the standard library's lock costs."""
     return asyncio.Semaphore(PLENTY)
+
+
+class Bare:
+    """Limits in the simplest way that wakes so many tasks a second: one timer, and a future for each."""
+
+    def __init__(self, rate: int) -> None:
+        """The first second has its calls, too."""
+        self.rate, self.left, self.loop = rate, rate, asyncio.get_running_loop()
+        self.queue: deque[asyncio.Future[None]] = deque()
+        self.loop.call_later(1.0, self.wake)
+
+    def wake(self) -> None:
+        """The next ones."""
+        self.loop.call_later(1.0, self.wake)
+        for _ in range(min(self.rate, len(self.queue))):
+            self.queue.popleft().set_result(None)
+
+    async def acquire(self) -> None:
+        """Wait for the turn."""
+        if self.left:
+            self.left -= 1
+            return
+        future = self.loop.create_future()
+        self.queue.append(future)
+        await future
+
+
+def bare(rate: int) -> Acquire:
+    """No limiter, but what waking tasks costs asyncio itself."""
+    return Bare(rate).acquire
 
 
 def pyrate(rate: int) -> Acquire:
@@ -78,7 +122,7 @@ def throttled(rate: int) -> Acquire:
 
 
 BLOCKS = {"genesis-replicator": ours, "aiolimiter": aiolimiter, "asyncio.Semaphore": semaphore}
-CALLS = {"pyrate-limiter": pyrate, "limits": limits, "throttled-py": throttled}
+CALLS = {"bare futures": bare, "pyrate-limiter": pyrate, "limits": limits, "throttled-py": throttled}
 
 
 async def uncontended(name: str) -> dict[str, float]:
@@ -101,28 +145,33 @@ async def uncontended(name: str) -> dict[str, float]:
 
 
 async def waiting(name: str) -> dict[str, float]:
-    """CPU seconds, seconds, and the fullest second, of many who wait at once."""
+    """CPU for one call, calls per second, and the fullest second, of many tasks that always wait."""
     stamps: list[float] = []
 
-    async def enter(block: AbstractAsyncContextManager[Any]) -> None:
-        async with block:
-            stamps.append(time.perf_counter())
+    async def enter(block: Block) -> None:
+        while True:
+            async with block:
+                stamps.append(time.perf_counter())
 
     async def call(acquire: Acquire) -> None:
-        await acquire()
-        stamps.append(time.perf_counter())
+        while True:
+            await acquire()
+            stamps.append(time.perf_counter())
 
-    gc.collect()
-    cpu, start = time.process_time(), time.perf_counter()
     if name in BLOCKS:
         block = BLOCKS[name](RATE)
         waiters = [asyncio.create_task(enter(block)) for _ in range(WAITERS)]
     else:
         acquire = CALLS[name](RATE)
         waiters = [asyncio.create_task(call(acquire)) for _ in range(WAITERS)]
-    await asyncio.gather(*waiters)
-    cpu, took = time.process_time() - cpu, time.perf_counter() - start
-    return {"cpu": cpu, "took": took, "fullest": fullest_second(stamps)}
+    await asyncio.sleep(SETTLING)
+    cpu, start, before = time.process_time(), time.perf_counter(), len(stamps)
+    await asyncio.sleep(MEASURED)
+    cpu, took, calls = time.process_time() - cpu, time.perf_counter() - start, len(stamps) - before
+    for waiter in waiters:
+        waiter.cancel()
+    await asyncio.gather(*waiters, return_exceptions=True)
+    return {"us": cpu / calls * 1e6, "rate": calls / took, "fullest": fullest_second(stamps)}
 
 
 def fullest_second(stamps: list[float]) -> int:

@@ -1,7 +1,7 @@
 """A small web service that protects itself from its clients.
 
-`python examples/protect_a_service.py` serves http://127.0.0.1:8000/ until it is interrupted. Whoever asks more
-than five times in ten seconds is told to wait; whoever sends a wrong token five times is shut out for good.
+`python examples/protect_a_service.py` serves http://127.0.0.1:8000/ until it is interrupted. Whoever asks
+more than five times in ten seconds is told to wait; whoever sends five wrong tokens is shut out for good.
 """
 
 from __future__ import annotations
