@@ -21,7 +21,7 @@ WAITERS, RATE = 10_000, 5_000
 #: Seconds that the loop without waiting takes, and how often it looks at the clock.
 LASTING, ROUND = 0.4, 1000
 #: Seconds until the first burst is over, and for which the waiting is measured.
-SETTLING, MEASURED = 1.5, 3.0
+SETTLING, MEASURED = 1.5, 2.0
 
 #: Waits until one call may go on.
 Acquire = Callable[[], Awaitable[object]]

@@ -196,7 +196,7 @@ async def test_ids_of_different_kinds_and_signs_are_different_clients() -> None:
     assert await refusals(limiter, 1, 1) == 1
 
 
-@pytest.mark.parametrize(("max_requests", "bytes_each"), [(100, 48), (1000, 64)])
+@pytest.mark.parametrize(("max_requests", "bytes_each"), [(100, 56), (1000, 72)])
 def test_a_million_clients_take_the_memory_that_is_told_and_free_no_throttled_one(
     max_requests: int, bytes_each: int
 ) -> None:
