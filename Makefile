@@ -21,7 +21,7 @@ export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 # How long each parser is fed with made-up input.
 FUZZ_SECONDS ?= 10
 
-.PHONY: demo test check fuzz bench bench-engine instructions wheel wheel-check fmt
+.PHONY: demo test check fuzz bench bench-engine instructions wheel wheel-check fmt bench-limiters
 .DELETE_ON_ERROR:
 
 # npm's own `anvil` is a script around the program, and ending a script would leave the program behind.
@@ -55,6 +55,9 @@ fuzz:
 
 bench: $(BUILT) $(PEERS)
 	$(BENCH)/bin/python benches/run.py --save
+
+bench-limiters: $(BUILT) $(PEERS)
+	$(BENCH)/bin/python benches/limiters.py
 
 bench-engine:
 	cargo bench $(ENGINE_BENCH) --bench engine

@@ -183,6 +183,39 @@ async def test_with_burst_the_bucket_is_exactly_that_deep() -> None:
     assert [limiter.try_acquire() for _ in range(4)] == [True, True, True, False]
 
 
+async def test_several_windows_hold_at_the_same_time() -> None:
+    limiter = RateLimiter([(3, 60), (5, 600.0)])
+    assert [limiter.try_acquire() for _ in range(4)] == [True, True, True, False]
+    assert 50 < limiter.reserve(1) <= 60
+    assert 500 < limiter.reserve(3) <= 600
+    assert limiter.windows == [(3, 60.0), (5, 600.0)]
+    assert (limiter.max_rate, limiter.time_window) == (3, 60.0)
+    assert repr(limiter) == "<RateLimiter 3 per 60 s and 5 per 600 s>"
+    with pytest.raises(LimiterTimeoutError, match="3 per 60s and 5 per 600s"):
+        await limiter.acquire(timeout=40)
+    with pytest.raises(ConfigurationError, match="amount"):
+        limiter.try_acquire(4)
+
+
+async def test_to_ask_when_room_comes_books_nothing_and_counts_the_queue() -> None:
+    limiter = RateLimiter(2, 60.0)
+    assert [limiter.reserve(), limiter.reserve(2)] == [0.0, 0.0]
+    assert limiter.try_acquire(2)
+    assert 50 < limiter.reserve() <= 60
+    ahead = [asyncio.create_task(limiter.acquire(2)) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert 170 < limiter.reserve() <= 180
+    with pytest.raises(LimiterTimeoutError) as caught:
+        await limiter.acquire(timeout=170)
+    assert caught.value.retry_after == pytest.approx(limiter.reserve(), abs=1)
+    for waiting in ahead:
+        waiting.cancel()
+    await asyncio.gather(*ahead, return_exceptions=True)
+    assert 50 < limiter.reserve() <= 60
+    with pytest.raises(ConfigurationError, match="amount"):
+        limiter.reserve(3)
+
+
 async def test_an_exception_inside_the_block_comes_out() -> None:
     with pytest.raises(ZeroDivisionError):
         async with RateLimiter(1, 60.0):
@@ -205,6 +238,14 @@ async def test_its_settings_can_be_read_and_the_window_is_a_minute_by_default() 
         ({"max_rate": 1, "time_window": math.inf}, "time_window"),
         ({"max_rate": 1, "burst": 0}, "burst"),
         ({"max_rate": 1, "burst": -5}, "burst"),
+        ({"max_rate": []}, "max_rate"),
+        ({"max_rate": [(1, 1)] * 17}, "max_rate"),
+        ({"max_rate": [5]}, "max_rate"),
+        ({"max_rate": "25"}, "max_rate"),
+        ({"max_rate": [(0, 1)]}, "max_rate"),
+        ({"max_rate": [(1, math.inf)]}, "time_window"),
+        ({"max_rate": [(1, 1)], "time_window": 60.0}, "time_window"),
+        ({"max_rate": [(1, 1)], "burst": 1}, "burst"),
     ],
     ids=repr,
 )

@@ -13,6 +13,7 @@ from genesis_replicator._native import (
     MetricsCollector,
     RateLimitDecision,
     RateLimiter,
+    SecurityEvent,
     __version__,
     validate_credentials,
 )
@@ -81,6 +82,7 @@ __all__ = [
     "RequestTimeoutError",
     "RpcError",
     "SecurityError",
+    "SecurityEvent",
     "TlsError",
     "TooManyWaitersError",
     "UnknownChainError",

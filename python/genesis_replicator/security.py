@@ -5,7 +5,7 @@ protects you from a provider's limit.
 """
 
 from genesis_replicator._native import KeyedRateLimiter as RateLimiter
-from genesis_replicator._native import RateLimitDecision, validate_credentials
+from genesis_replicator._native import RateLimitDecision, SecurityEvent, validate_credentials
 from genesis_replicator.exceptions import (
     AuthenticationError,
     InvalidCredentialsError,
@@ -21,6 +21,7 @@ __all__ = [
     "RateLimitExceededError",
     "RateLimiter",
     "SecurityError",
+    "SecurityEvent",
     "TlsError",
     "validate_credentials",
 ]

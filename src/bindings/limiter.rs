@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use pyo3::prelude::*;
+use pyo3::types::PySequence;
 
 use super::answers;
+use super::arguments;
 use super::bridge::{Coroutine, Start, done};
 use super::errors::to_py;
 use super::process::Owned;
 use crate::engine::config;
+use crate::engine::error;
 use crate::engine::limiter::{Grant, RateLimiter as Engine};
 
 /// Lets callers through at a rate, first come, first served.
@@ -17,7 +20,8 @@ use crate::engine::limiter::{Grant, RateLimiter as Engine};
 /// the callers resume. Tasks, event loops and threads may share one.
 ///
 /// Args:
-///     max_rate: Admissions per window.
+///     max_rate: Admissions per window. Or several limits that hold at the same time, as pairs of admissions and
+///         seconds: `RateLimiter([(25, 1), (3_000_000, 86_400)])`, without any other argument.
 ///     time_window: Seconds, 60 by default.
 ///     burst: Admit smoothly instead (GCRA), with at most so many at once.
 ///
@@ -29,27 +33,49 @@ pub struct RateLimiter(Owned<Engine>);
 #[pymethods]
 impl RateLimiter {
     #[new]
-    #[pyo3(signature = (max_rate, time_window=60.0, *, burst=None))]
-    fn new(py: Python<'_>, max_rate: i64, time_window: f64, burst: Option<i64>) -> PyResult<Self> {
-        let build = || {
-            let max_rate = config::count("max_rate", max_rate, 1)?;
-            let window = config::window("time_window", time_window)?;
-            let burst = burst.map(|burst| config::count("burst", burst, 1)).transpose()?;
-            Engine::new(max_rate as u64, window, burst.map(|burst| burst as u64))
+    #[pyo3(
+        signature = (max_rate, time_window=None, *, burst=None),
+        text_signature = "(max_rate, time_window=60.0, *, burst=None)"
+    )]
+    fn new(max_rate: &Bound<'_, PyAny>, time_window: Option<f64>, burst: Option<i64>) -> PyResult<Self> {
+        let py = max_rate.py();
+        let limiter = if max_rate.cast::<PySequence>().is_ok() {
+            if time_window.is_some() {
+                return Err(arguments::bad(py, "time_window", "each window in max_rate has its own"));
+            }
+            if burst.is_some() {
+                return Err(arguments::bad(py, "burst", "several windows are exact, and have none"));
+            }
+            several(max_rate)?
+        } else {
+            let max_rate: i64 = max_rate.extract()?;
+            let build = || {
+                let (max_rate, window) = quota(max_rate, time_window.unwrap_or(60.0))?;
+                let burst = burst.map(|burst| config::count("burst", burst, 1)).transpose()?;
+                Engine::new(max_rate, window, burst.map(|burst| burst as u64))
+            };
+            build().map_err(|error| to_py(py, error))?
         };
-        build().map(|limiter| Self(Owned::new(limiter))).map_err(|error| to_py(py, error))
+        Ok(Self(Owned::new(limiter)))
     }
 
-    /// Admissions per window.
+    /// Admissions per window; of several, the first.
     #[getter]
     fn max_rate(&self) -> PyResult<u64> {
         Ok(self.engine()?.max_rate())
     }
 
-    /// The window, in seconds.
+    /// The window, in seconds; of several, the first.
     #[getter]
     fn time_window(&self) -> PyResult<f64> {
         Ok(self.engine()?.window().as_secs_f64())
+    }
+
+    /// Every limit: pairs of admissions and seconds.
+    #[getter]
+    fn windows(&self) -> PyResult<Vec<(u64, f64)>> {
+        let windows = self.engine()?.windows().iter();
+        Ok(windows.map(|&(max_rate, window)| (max_rate, window.as_secs_f64())).collect())
     }
 
     /// Wait for `amount` admissions.
@@ -87,6 +113,26 @@ impl RateLimiter {
         amount.and_then(|amount| limiter.has_capacity(amount as u64)).map_err(|error| to_py(py, error))
     }
 
+    /// How many seconds from now `amount` would be admitted to a caller who came now.
+    ///
+    /// It is a question: nothing is booked, and whoever comes first goes first. The answer counts those who wait, and
+    /// is right if each of them goes on as soon as it may and none goes away.
+    ///
+    /// Args:
+    ///     amount: As for `acquire`.
+    ///
+    /// Returns:
+    ///     Seconds, 0.0 if there is room.
+    ///
+    /// Raises:
+    ///     ConfigurationError: `amount` can never be admitted.
+    #[pyo3(signature = (amount=1))]
+    fn reserve(&self, py: Python<'_>, amount: i64) -> PyResult<f64> {
+        let limiter = self.engine()?;
+        let wait = config::count("amount", amount, 1).and_then(|amount| limiter.wait_for(amount as u64));
+        wait.map(|wait| wait.as_secs_f64()).map_err(|error| to_py(py, error))
+    }
+
     fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let limiter = slf.get().engine()?;
@@ -112,9 +158,25 @@ impl RateLimiter {
     }
 
     fn __repr__(&self) -> PyResult<String> {
-        let limiter = self.engine()?;
-        Ok(format!("<RateLimiter {} per {} s>", limiter.max_rate(), limiter.window().as_secs_f64()))
+        let windows = self.engine()?.windows().iter();
+        let limits = windows.map(|(max_rate, window)| format!("{max_rate} per {} s", window.as_secs_f64()));
+        Ok(format!("<RateLimiter {}>", limits.collect::<Vec<_>>().join(" and ")))
     }
+}
+
+/// A limiter of several windows, given as pairs.
+fn several(pairs: &Bound<'_, PyAny>) -> PyResult<Engine> {
+    let py = pairs.py();
+    let pairs: Vec<(i64, f64)> = pairs
+        .extract()
+        .map_err(|_| arguments::bad(py, "max_rate", "must be an int, or pairs of admissions and seconds"))?;
+    let windows = pairs.into_iter().map(|(max_rate, window)| quota(max_rate, window));
+    let windows: error::Result<Vec<_>> = windows.collect();
+    windows.and_then(|windows| Engine::with_windows(&windows)).map_err(|error| to_py(py, error))
+}
+
+fn quota(max_rate: i64, window: f64) -> error::Result<(u64, Duration)> {
+    Ok((config::count("max_rate", max_rate, 1)? as u64, config::window("time_window", window)?))
 }
 
 /// Stamped here, where the caller resumes: it may be long after the grant.

@@ -27,6 +27,7 @@ mod pool;
 mod process;
 mod runtime;
 mod security;
+mod security_event;
 mod stream;
 
 /// Jobs are allocated on Python's threads and freed on ours, which glibc's allocator serializes.
@@ -51,6 +52,8 @@ mod _native {
     use super::pool::ConnectionPool;
     #[pymodule_export]
     use super::security::{KeyedRateLimiter, RateLimitDecision, validate_credentials};
+    #[pymodule_export]
+    use super::security_event::SecurityEvent;
     #[pymodule_export]
     use super::stream::Stream;
     #[pymodule_export]

@@ -1,15 +1,18 @@
 //! `KeyedRateLimiter`, the one that refuses, and `validate_credentials`.
 
 use pyo3::exceptions::PyTypeError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyInt, PyString};
+use pyo3::types::{IntoPyDict, PyBytes, PyInt, PyString};
 
 use super::answers;
 use super::arguments;
 use super::bridge::{Coroutine, Start};
 use super::errors::to_py;
 use super::logging;
+use super::metrics::MetricsCollector;
 use super::process::Owned;
+use super::security_event::Watch;
 use crate::engine::config;
 use crate::engine::credentials;
 use crate::engine::limiter::{Decision, KeyedRateLimiter as Engine};
@@ -20,50 +23,106 @@ use crate::engine::log::{Area, Level};
 /// No client is let through more than `max_requests` times in any window. Memory is bounded, and a flood of new ids
 /// never makes it forget a client that is being refused.
 ///
+/// What looks suspicious is logged to `genesis_replicator.security`, at most ten times of a kind in a window.
+///
 /// Args:
 ///     max_requests: Requests per window and client, 100 by default.
 ///     window_seconds: Seconds, 60 by default. A request counts for up to a sixteenth longer.
-///     max_clients: How many clients are told apart, a million by default.
+///     max_clients: How many clients are told apart, a million by default. The last of them is all who come when there
+///         is no room for one more: they share one limit.
+///     on_event: What to call with a `SecurityEvent`, at once and on the thread that made the limiter see it.
+///     metrics: Counts the events too.
 ///
 /// Raises:
 ///     ConfigurationError: An argument is out of its range.
+///     TypeError: `on_event` cannot be called.
 #[pyclass(frozen, module = "genesis_replicator")]
-pub struct KeyedRateLimiter(Owned<Engine>);
+pub struct KeyedRateLimiter {
+    limiter: Owned<Engine>,
+    watch: Watch,
+}
 
 #[pymethods]
 impl KeyedRateLimiter {
     #[new]
-    #[pyo3(signature = (max_requests=100, window_seconds=60.0, *, max_clients=1_000_000))]
-    fn new(py: Python<'_>, max_requests: i64, window_seconds: f64, max_clients: i64) -> PyResult<Self> {
+    #[pyo3(signature = (
+        max_requests=100, window_seconds=60.0, *, max_clients=1_000_000, on_event=None, metrics=None
+    ))]
+    fn new(
+        py: Python<'_>,
+        max_requests: i64,
+        window_seconds: f64,
+        max_clients: i64,
+        on_event: Option<Bound<'_, PyAny>>,
+        metrics: Option<Bound<'_, MetricsCollector>>,
+    ) -> PyResult<Self> {
         let build = || {
             let max_requests = config::count("max_requests", max_requests, 1)?;
             let window = config::window("window_seconds", window_seconds)?;
             Engine::new(max_requests as u64, window, config::count("max_clients", max_clients, 1)?)
         };
-        build().map(|limiter| Self(Owned::new(limiter))).map_err(|error| to_py(py, error))
+        let limiter = build().map_err(|error| to_py(py, error))?;
+        Ok(Self { limiter: Owned::new(limiter), watch: Watch::new(on_event, metrics)? })
     }
 
     /// Let a client through, or refuse it.
     ///
     /// Args:
-    ///     client_id: Whatever tells your clients apart: str, bytes or int.
+    ///     client_id: Whatever tells your clients apart: str, bytes or int, of less than 1,024 bytes.
     ///
     /// Returns:
     ///     A decision that is true, with `limit`, `remaining` and `reset_after` (seconds).
     ///
     /// Raises:
     ///     RateLimitExceededError: The client is over its limit; `retry_after` tells when it may come again.
-    fn check_rate_limit(&self, client_id: &Bound<'_, PyAny>) -> PyResult<Coroutine> {
-        let limiter = self.0.get()?.clone();
+    ///     ConfigurationError: `client_id` is too long.
+    fn check_rate_limit(slf: &Bound<'_, Self>, client_id: &Bound<'_, PyAny>) -> PyResult<Coroutine> {
         let client = client_key(client_id)?;
-        let check = async move { limiter.check(&client) };
-        Ok(Coroutine::new("RateLimiter.check_rate_limit", Start::Poll, check, |py, decision| {
+        let this = slf.clone().unbind();
+        let check = move |py: Python<'_>, ()| {
+            let Self { limiter, watch } = this.get();
+            let checked = limiter.get()?.check(&client).map_err(|error| to_py(py, error))?;
+            if let Some(event) = checked.event {
+                watch.tell(py, event)?;
+            }
+            let decision = checked.decision.map_err(|error| to_py(py, error))?;
             Ok(Py::new(py, RateLimitDecision(decision))?.into_any())
-        }))
+        };
+        Ok(Coroutine::new("RateLimiter.check_rate_limit", Start::Poll, async { Ok(()) }, check))
+    }
+
+    /// Tell that a client came with credentials that are not good. Five times within a window are an event; the limit
+    /// of the client stays what it is.
+    ///
+    /// Args:
+    ///     client_id: As for `check_rate_limit`.
+    ///
+    /// Raises:
+    ///     ConfigurationError: `client_id` is too long.
+    fn record_credential_failure(&self, py: Python<'_>, client_id: &Bound<'_, PyAny>) -> PyResult<()> {
+        let recorded = self.limiter.get()?.record_failure(&client_key(client_id)?);
+        let event = recorded.map_err(|error| to_py(py, error))?;
+        event.map_or(Ok(()), |event| self.watch.tell(py, event))
+    }
+
+    /// What events and log lines call a client: a hash that is seeded anew for every limiter.
+    ///
+    /// Args:
+    ///     client_id: As for `check_rate_limit`.
+    ///
+    /// Raises:
+    ///     ConfigurationError: `client_id` is too long.
+    fn fingerprint(&self, py: Python<'_>, client_id: &Bound<'_, PyAny>) -> PyResult<String> {
+        let fingerprint = self.limiter.get()?.fingerprint(&client_key(client_id)?);
+        fingerprint.map(|found| found.to_string()).map_err(|error| to_py(py, error))
     }
 
     fn __repr__(&self) -> PyResult<String> {
-        Ok(format!("<RateLimiter of {} clients>", self.0.get()?.clients()))
+        Ok(format!("<RateLimiter of {} clients>", self.limiter.get()?.clients()))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.watch.traverse(&visit)
     }
 }
 
@@ -75,7 +134,11 @@ fn client_key(client: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
     } else if let Ok(bytes) = client.cast::<PyBytes>() {
         Ok(key(b'b', bytes.as_bytes()))
     } else if client.is_instance_of::<PyInt>() {
-        Ok(key(b'i', client.str()?.to_str()?.as_bytes()))
+        // As many bytes as it takes, and one more for the sign: its digits may be more than Python writes.
+        let bits: usize = client.call_method0("bit_length")?.extract()?;
+        let signed = [("signed", true)].into_py_dict(client.py())?;
+        let bytes = client.call_method("to_bytes", (bits / 8 + 1, "big"), Some(&signed))?;
+        Ok(key(b'i', bytes.cast::<PyBytes>()?.as_bytes()))
     } else {
         let kind = client.get_type().name()?;
         Err(PyTypeError::new_err(format!("client_id must be a str, bytes or int, not {kind}")))

@@ -13,6 +13,7 @@ from genesis_replicator import (
     RateLimitDecision,
     RateLimiter,
     RpcError,
+    SecurityEvent,
     validate_credentials,
 )
 from genesis_replicator.foundation_services.blockchain_integration import ChainManager as SameManager
@@ -65,10 +66,21 @@ async def limit() -> None:
     async with limiter:
         assert_type(limiter.try_acquire(2), bool)
     assert_type(limiter.has_capacity(), bool)
-    decision = await ClientLimiter(max_requests=100, window_seconds=60).check_rate_limit("client")
+    assert_type(limiter.reserve(5), float)
+    assert_type(RateLimiter([(25, 1), (3_000_000, 86_400.0)]).windows, list[tuple[int, float]])
+    clients = ClientLimiter(max_requests=100, window_seconds=60, on_event=hear, metrics=MetricsCollector())
+    decision = await clients.check_rate_limit("client")
+    clients.record_credential_failure(b"client")
+    assert_type(clients.fingerprint(7), str)
     assert_type(decision, RateLimitDecision)
     assert_type(decision.reset_after, float)
     assert_type(await validate_credentials({"api_key": "k"}), bool)
+
+
+def hear(event: SecurityEvent) -> None:
+    """Look at a suspicious client."""
+    assert_type(event.client, str | None)
+    assert_type(event.when, float)
 
 
 async def main() -> None:

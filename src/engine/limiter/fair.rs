@@ -4,7 +4,7 @@
 //! awake. The head sleeps until it may fit or until somebody's deadline, whichever is first; when it goes, for any
 //! reason, the next waiter is called to the head. There is no task to outlive its runtime.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,26 +13,31 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::gcra::Gcra;
+use super::plan::Plan;
+use super::queue::Queue;
 use super::window::Window;
 
 /// How admissions are counted.
 #[derive(Debug)]
 pub(super) enum Rule {
-    Window(Window),
+    /// In every one of these.
+    Windows(Box<[Window]>),
     Gcra(Gcra),
 }
 
 impl Rule {
     fn delay(&mut self, now: Instant, units: u64) -> Duration {
         match self {
-            Self::Window(window) => window.delay(now, units),
+            Self::Windows(windows) => {
+                windows.iter_mut().fold(Duration::ZERO, |delay, window| delay.max(window.delay(now, units)))
+            }
             Self::Gcra(gcra) => gcra.delay(now, units),
         }
     }
 
     fn stamp(&mut self, now: Instant, units: u64) {
         match self {
-            Self::Window(window) => window.stamp(now, units),
+            Self::Windows(windows) => windows.iter_mut().for_each(|window| window.stamp(now, units)),
             Self::Gcra(gcra) => gcra.stamp(now, units),
         }
     }
@@ -90,15 +95,21 @@ pub(super) struct Line {
     rule: Rule,
     /// Units that are granted but not admitted yet. They count as in the window, without an end.
     pending: u64,
-    waiting: BTreeMap<u64, Waiter>,
+    waiting: Queue<Waiter>,
     /// Those that are granted and have not gone on. They go one after the other, in whatever order they are woken.
-    called: BTreeMap<u64, Arc<Seat>>,
+    called: Queue<Arc<Seat>>,
     /// The units of all who wait.
     queued: u64,
+    /// How many of them wait for more than one.
+    heavy: usize,
+    /// When they will be admitted, for as long as nobody but newcomers changes it.
+    plan: Option<Plan>,
     deadlines: BTreeSet<(Instant, u64)>,
     next_ticket: u64,
     /// The head that knows of its role and whose plan is still good.
     leader: Option<u64>,
+    /// Nothing is to be settled before this instant.
+    settled_until: Option<Instant>,
 }
 
 impl Line {
@@ -106,12 +117,15 @@ impl Line {
         Self {
             rule,
             pending: 0,
-            waiting: BTreeMap::new(),
-            called: BTreeMap::new(),
+            waiting: Queue::new(),
+            called: Queue::new(),
             queued: 0,
+            heavy: 0,
+            plan: None,
             deadlines: BTreeSet::new(),
             next_ticket: 0,
             leader: None,
+            settled_until: None,
         }
     }
 
@@ -133,6 +147,7 @@ impl Line {
     pub(super) fn try_admit(&mut self, now: Instant, amount: u64) -> bool {
         let has_room = self.has_room(now, amount);
         if has_room {
+            // Nobody waits, so there is no plan.
             self.rule.stamp(now, amount);
         }
         has_room
@@ -146,19 +161,35 @@ impl Line {
     /// Admit `amount` of the granted units at `now`.
     pub(super) fn admit(&mut self, now: Instant, amount: u64) {
         self.pending -= amount;
+        self.plan = None;
         self.rule.stamp(now, amount);
     }
 
     /// Take back `amount` granted units that nobody will use.
     pub(super) fn give_back(&mut self, now: Instant, amount: u64) -> Bells {
         self.pending -= amount;
+        self.plan = None;
         self.leader = None;
+        self.settled_until = None;
         self.settle(now)
     }
 
-    /// How long a newcomer waits at least: exact for equal amounts; weights may leave gaps that make it longer.
+    /// How long a newcomer waits, if everybody goes on at once and nobody leaves; call `settle` before.
     pub(super) fn estimate(&mut self, now: Instant, amount: u64) -> Duration {
-        self.rule.delay(now, self.pending + self.queued + amount)
+        match &self.rule {
+            Rule::Windows(windows) if self.heavy > 0 || (windows.len() > 1 && self.queued > 0) => {
+                // What is granted counts from now on, whenever now is.
+                let plan = match self.plan.take() {
+                    Some(plan) if self.pending == 0 || plan.made() == now => plan,
+                    _ => {
+                        let waiting = self.waiting.values().map(|waiter| waiter.amount);
+                        Plan::new(now, windows, std::iter::once(self.pending).chain(waiting))
+                    }
+                };
+                self.plan.insert(plan).end(windows, amount).saturating_duration_since(now)
+            }
+            _ => self.rule.delay(now, self.pending + self.queued + amount),
+        }
     }
 
     /// Join the end of the line.
@@ -166,7 +197,11 @@ impl Line {
         let (ticket, seat) = (self.next_ticket, Arc::new(Seat::default()));
         self.next_ticket += 1;
         self.queued += amount;
-        self.waiting.insert(ticket, Waiter { amount, deadline, seat: Arc::clone(&seat) });
+        self.heavy += usize::from(amount > 1);
+        if let (Some(plan), Rule::Windows(windows)) = (&mut self.plan, &self.rule) {
+            plan.push(windows, amount);
+        }
+        self.waiting.push(ticket, Waiter { amount, deadline, seat: Arc::clone(&seat) });
         if let Some(deadline) = deadline {
             self.deadlines.insert((deadline, ticket));
         }
@@ -191,20 +226,18 @@ impl Line {
     /// What the waiter with `ticket` has to do now.
     pub(super) fn turn(&mut self, now: Instant, ticket: u64, seat: &Seat) -> (Turn, Bells) {
         let mut bells = self.settle(now);
-        let turn = match self.waiting.first_key_value() {
+        let turn = match self.waiting.first() {
             _ if seat.granted() => {
-                if self.called.first_key_value().is_some_and(|(first, _)| *first == ticket) {
+                if self.called.first().is_some_and(|(first, _)| first == ticket) {
                     bells.0.extend(self.go_on(ticket).0);
                     Turn::Granted
                 } else {
                     Turn::Follow
                 }
             }
-            Some((&head, waiter)) if head == ticket => {
-                let amount = waiter.amount;
-                Turn::Lead(self.plan(now, amount))
-            }
-            _ if self.waiting.contains_key(&ticket) => Turn::Follow,
+            // Settled just now or not yet due, so it is known until when.
+            Some((head, _)) if head == ticket => Turn::Lead(self.settled_until.unwrap_or(now)),
+            _ if self.waiting.contains(ticket) => Turn::Follow,
             _ => Turn::Late,
         };
         (turn, bells)
@@ -213,6 +246,9 @@ impl Line {
     /// Grant from the front all who fit, dismiss those whose time is up, and call the new head.
     pub(super) fn settle(&mut self, now: Instant) -> Bells {
         let mut bells = Bells::default();
+        if self.settled_until.is_some_and(|until| now < until) {
+            return bells;
+        }
         loop {
             self.grant_front(now, &mut bells);
             let Some(&(_, ticket)) = self.deadlines.first().filter(|(deadline, _)| *deadline <= now) else {
@@ -220,17 +256,19 @@ impl Line {
             };
             bells.0.extend(self.remove(ticket));
         }
-        let head = self.waiting.first_key_value();
-        let ticket = head.map(|(&ticket, _)| ticket);
+        let head = self.waiting.first();
+        let ticket = head.map(|(ticket, _)| ticket);
         if ticket != self.leader {
             self.leader = ticket;
             bells.0.extend(head.map(|(_, waiter)| Arc::clone(&waiter.seat)));
         }
+        let amount = self.waiting.first().map(|(_, head)| head.amount);
+        self.settled_until = amount.map(|amount| self.next_look(now, amount));
         bells
     }
 
     fn grant_front(&mut self, now: Instant, bells: &mut Bells) {
-        while let Some((&ticket, waiter)) = self.waiting.first_key_value() {
+        while let Some((ticket, waiter)) = self.waiting.first() {
             let amount = waiter.amount;
             if !self.fits(now, amount) {
                 break;
@@ -241,16 +279,16 @@ impl Line {
                 if self.called.is_empty() {
                     bells.0.push(Arc::clone(&seat));
                 }
-                self.called.insert(ticket, seat);
+                self.called.push(ticket, seat);
             }
         }
     }
 
     /// A granted waiter goes on, or away; the next one is called.
     fn go_on(&mut self, ticket: u64) -> Bells {
-        let first = self.called.first_key_value().map(|(first, _)| *first);
-        self.called.remove(&ticket);
-        let next = self.called.first_key_value().filter(|_| first == Some(ticket));
+        let first = self.called.first().map(|(first, _)| first);
+        self.called.remove(ticket);
+        let next = self.called.first().filter(|_| first == Some(ticket));
         Bells(next.map(|(_, seat)| Arc::clone(seat)).into_iter().collect())
     }
 
@@ -259,14 +297,17 @@ impl Line {
     }
 
     /// When the head must look again. A newcomer's deadline is never before that: it would have been refused.
-    fn plan(&mut self, now: Instant, amount: u64) -> Instant {
+    fn next_look(&mut self, now: Instant, amount: u64) -> Instant {
         let fits_at = now + self.rule.delay(now, self.pending + amount);
         self.deadlines.first().map_or(fits_at, |&(deadline, _)| deadline.min(fits_at))
     }
 
     fn remove(&mut self, ticket: u64) -> Option<Arc<Seat>> {
-        let waiter = self.waiting.remove(&ticket)?;
+        let waiter = self.waiting.remove(ticket)?;
+        self.settled_until = None;
         self.queued -= waiter.amount;
+        self.heavy -= usize::from(waiter.amount > 1);
+        self.plan = None;
         if let Some(deadline) = waiter.deadline {
             self.deadlines.remove(&(deadline, ticket));
         }

@@ -113,9 +113,11 @@ fn enter(limiter: &RateLimiter, amount: u64, timeout: Option<Duration>) -> Entry
             line.reserve(amount);
             return Entry::Granted(Grant { limiter, amount, admitted: false });
         }
-        let delay = line.estimate(now, amount);
-        if timeout.is_some_and(|timeout| delay > timeout) {
-            return Entry::Refused(delay);
+        if let Some(timeout) = timeout {
+            let delay = line.estimate(now, amount);
+            if delay > timeout {
+                return Entry::Refused(delay);
+            }
         }
         // A deadline beyond what the clock can tell is none.
         let deadline = timeout.and_then(|timeout| now.checked_add(timeout));
@@ -132,9 +134,8 @@ async fn sleep_until(instant: Instant) {
 
 fn timed_out(limiter: &RateLimiter, timeout: Option<Duration>, elapsed: Duration, delay: Duration) -> Error {
     let message = format!(
-        "no room under the limit of {} per {:?} within {:.1?}: with {} waiting, the next one would wait {delay:.1?}",
-        limiter.max_rate(),
-        limiter.window(),
+        "no room under the limit of {} within {:.1?}: with {} waiting, the next one would wait {delay:.1?}",
+        limiter.limits(),
         timeout.unwrap_or_default(),
         limiter.waiting(),
     );

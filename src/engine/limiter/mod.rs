@@ -1,16 +1,21 @@
 //! Rate limiters: `RateLimiter` waits and protects you from a provider, `KeyedRateLimiter` refuses and protects a
 //! service from its clients.
 //!
-//! `window.rs` and `gcra.rs` count; `fair.rs` keeps the order of those who wait; `grant.rs` waits and admits;
-//! `keyed.rs` and `clients.rs` count by client.
+//! `window.rs` and `gcra.rs` count; `fair.rs` keeps the order of those who wait, `plan.rs` tells when they will be
+//! admitted; `grant.rs` waits and admits; `keyed/` counts by client.
 
-mod clients;
 mod fair;
 mod gcra;
 mod grant;
 mod keyed;
 #[cfg(test)]
+mod model;
+mod plan;
+#[cfg(test)]
 mod properties;
+mod queue;
+#[cfg(test)]
+mod real_time;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -26,24 +31,26 @@ use crate::engine::error::{Error, Result};
 use fair::{Line, Rule};
 use gcra::Gcra;
 pub use grant::Grant;
-pub use keyed::{Decision, KeyedRateLimiter};
+pub use keyed::{Checked, Decision, Event, Fingerprint, KeyedRateLimiter, Suspicion};
 use window::Window;
 
 /// The largest rate and burst.
 const MOST: u64 = 1_000_000_000;
 /// The shortest and the longest window: a timer's tick and a year.
 const WINDOWS: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(8784);
+/// How many windows one limiter counts in.
+const MOST_WINDOWS: usize = 16;
 
 /// A limit that callers wait for, first come, first served. Clones share it, in any task, runtime or thread.
 ///
 /// Without a burst it is exact: no window of time, wherever it starts, holds more than the maximum, counted at the
-/// instants at which callers resume. With a burst it is a bucket of that size which refills steadily.
+/// instants at which callers resume. Several windows hold at the same time. With a burst it is a bucket of that size which refills steadily.
 #[derive(Clone)]
 pub struct RateLimiter(Arc<Shared>);
 
 struct Shared {
-    max_rate: u64,
-    window: Duration,
+    /// How many units a window of which length may hold; at least one.
+    windows: Box<[(u64, Duration)]>,
     /// The most units that one caller can have at once.
     largest: u64,
     line: Mutex<Line>,
@@ -55,22 +62,34 @@ impl RateLimiter {
     /// # Errors
     /// `Configuration`, naming the argument `max_rate`, `time_window` or `burst`.
     pub fn new(max_rate: u64, window: Duration, burst: Option<u64>) -> Result<Self> {
-        check_count("max_rate", max_rate, MOST)?;
-        check_window("time_window", window)?;
-        let rule = match burst {
-            None => Rule::Window(Window::new(max_rate, window)),
-            Some(burst) => {
-                check_count("burst", burst, MOST)?;
-                Rule::Gcra(Gcra::new(max_rate, window, burst, *WINDOWS.end()).ok_or_else(|| {
-                    Error::argument(
-                        "burst",
-                        "must refill within 366 days at the rate of max_rate per time_window",
-                    )
-                })?)
-            }
-        };
-        let largest = burst.map_or(max_rate, |burst| burst.min(max_rate));
-        Ok(Self(Arc::new(Shared { max_rate, window, largest, line: Mutex::new(Line::new(rule)) })))
+        let Some(burst) = burst else { return Self::with_windows(&[(max_rate, window)]) };
+        check_quota(max_rate, window)?;
+        check_count("burst", burst, MOST)?;
+        let gcra = Gcra::new(max_rate, window, burst, *WINDOWS.end()).ok_or_else(|| {
+            Error::argument("burst", "must refill within 366 days at the rate of max_rate per time_window")
+        })?;
+        Ok(Self::of([(max_rate, window)].into(), burst.min(max_rate), Rule::Gcra(gcra)))
+    }
+
+    /// A limiter that keeps to each of several quotas: units, and the window that may hold so many.
+    ///
+    /// # Errors
+    /// `Configuration`, naming the argument `max_rate` or `time_window`.
+    pub fn with_windows(windows: &[(u64, Duration)]) -> Result<Self> {
+        if !(1..=MOST_WINDOWS).contains(&windows.len()) {
+            let message = format_args!("must hold 1 to {MOST_WINDOWS} windows, not {}", windows.len());
+            return Err(Error::argument("max_rate", message));
+        }
+        let counted = windows
+            .iter()
+            .map(|&(max_rate, window)| check_quota(max_rate, window).map(|()| Window::new(max_rate, window)));
+        let rule = Rule::Windows(counted.collect::<Result<_>>()?);
+        let largest = windows.iter().map(|&(max_rate, _)| max_rate).min().unwrap_or_default();
+        Ok(Self::of(windows.into(), largest, rule))
+    }
+
+    fn of(windows: Box<[(u64, Duration)]>, largest: u64, rule: Rule) -> Self {
+        Self(Arc::new(Shared { windows, largest, line: Mutex::new(Line::new(rule)) }))
     }
 
     /// Admit `amount` now, or say that this is not possible. Never overtakes those who wait.
@@ -89,6 +108,16 @@ impl RateLimiter {
     pub fn has_capacity(&self, amount: u64) -> Result<bool> {
         self.check_amount(amount)?;
         Ok(self.with_room(|line, now| line.has_room(now, amount)))
+    }
+
+    /// How long a caller who asked for `amount` now would wait, if everybody in the line goes on at once and nobody
+    /// leaves it. Nothing is kept for the one who asks.
+    ///
+    /// # Errors
+    /// `Configuration` if no wait could ever make room for `amount`.
+    pub fn wait_for(&self, amount: u64) -> Result<Duration> {
+        self.check_amount(amount)?;
+        Ok(self.with_room(|line, now| line.estimate(now, amount)))
     }
 
     /// Wait for room for `amount`, at most for `timeout`. It counts as admitted once `Grant::admit` is called, which
@@ -124,16 +153,28 @@ impl RateLimiter {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// How many units a window of which length may hold; the first is the one that `max_rate` and `window` tell.
+    #[must_use]
+    pub fn windows(&self) -> &[(u64, Duration)] {
+        &self.0.windows
+    }
+
     /// How many units a window may hold.
     #[must_use]
     pub fn max_rate(&self) -> u64 {
-        self.0.max_rate
+        self.0.windows.first().map_or(0, |quota| quota.0)
     }
 
     /// How long a window is.
     #[must_use]
     pub fn window(&self) -> Duration {
-        self.0.window
+        self.0.windows.first().map_or(Duration::ZERO, |quota| quota.1)
+    }
+
+    /// The limit in words.
+    fn limits(&self) -> String {
+        let limits = self.windows().iter().map(|(max_rate, window)| format!("{max_rate} per {window:?}"));
+        limits.collect::<Vec<_>>().join(" and ")
     }
 
     /// The line. Nothing that runs under its lock can panic, so a poisoned one is as good as any.
@@ -163,8 +204,13 @@ impl RateLimiter {
 
 impl fmt::Debug for RateLimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RateLimiter({} per {:?})", self.0.max_rate, self.0.window)
+        write!(f, "RateLimiter({})", self.limits())
     }
+}
+
+fn check_quota(max_rate: u64, window: Duration) -> Result<()> {
+    check_count("max_rate", max_rate, MOST)?;
+    check_window("time_window", window)
 }
 
 fn check_count(argument: &'static str, value: u64, most: u64) -> Result<()> {

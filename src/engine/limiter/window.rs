@@ -42,6 +42,20 @@ impl Window {
         Self { max, span, quantum, log: VecDeque::new(), open_until: Instant::now(), admitted: 0, left: 0 }
     }
 
+    /// How many units it holds at most.
+    pub(super) fn max(&self) -> u64 {
+        self.max
+    }
+
+    pub(super) fn span(&self) -> Duration {
+        self.span
+    }
+
+    /// The number of the newest unit that was admitted.
+    pub(super) fn admitted(&self) -> u64 {
+        self.admitted
+    }
+
     /// How long it takes at least until the last of `units` more can be admitted.
     pub(super) fn delay(&mut self, now: Instant, units: u64) -> Duration {
         self.expire(now);
@@ -52,7 +66,7 @@ impl Window {
         // A unit that is not admitted yet itself follows one that came a window earlier, and so on into the log.
         let windows = awaited.saturating_sub(self.admitted).div_ceil(self.max);
         let logged = awaited.saturating_sub(windows.saturating_mul(self.max));
-        let rest = if logged <= self.left { Duration::ZERO } else { self.leaves_in(now, logged) };
+        let rest = self.leaves(logged).map_or(Duration::ZERO, |leaves| leaves.saturating_duration_since(now));
         let windows = u32::try_from(windows).unwrap_or(u32::MAX);
         rest.saturating_add(self.span.saturating_mul(windows))
     }
@@ -83,10 +97,12 @@ impl Window {
         }
     }
 
-    /// How long the unit numbered `unit` stays in the window.
-    fn leaves_in(&self, now: Instant, unit: u64) -> Duration {
-        let entry = self.log.get(self.log.partition_point(|entry| entry.end < unit));
-        entry.map_or(Duration::ZERO, |entry| entry.leaves.saturating_duration_since(now))
+    /// When the admitted unit numbered `unit` leaves, unless it has left.
+    pub(super) fn leaves(&self, unit: u64) -> Option<Instant> {
+        if unit <= self.left {
+            return None;
+        }
+        self.log.get(self.log.partition_point(|entry| entry.end < unit)).map(|entry| entry.leaves)
     }
 }
 

@@ -26,6 +26,7 @@ struct Inner {
     errors: AtomicU64,
     operations: Named<Book>,
     classes: Named<AtomicU64>,
+    security_events: Named<AtomicU64>,
     recent: Mutex<Recent>,
     sources: Sources,
     alerts: Mutex<Alerts>,
@@ -45,6 +46,7 @@ impl Default for Collector {
             errors: AtomicU64::new(0),
             operations: Named::default(),
             classes: Named::default(),
+            security_events: Named::default(),
             recent: Mutex::new(Recent::new()),
             sources: Sources::default(),
             alerts: Mutex::default(),
@@ -96,6 +98,11 @@ impl Collector {
         if let Some(class) = error {
             self.record_error(class, Some(operation));
         }
+    }
+
+    /// Record a suspicious pattern, by its kind.
+    pub fn record_security_event(&self, kind: &str) {
+        self.0.security_events.entry(kind).fetch_add(1, Ordering::Relaxed);
     }
 
     /// Errors divided by operations, over this second and the 59 before it: 0.0 if nothing happened, never
@@ -199,13 +206,17 @@ impl Collector {
     }
 
     fn report(&self) -> Report {
-        let classes = self.0.classes.all().into_iter();
+        let counts = |counts: &Named<AtomicU64>| {
+            let counts = counts.all().into_iter();
+            counts.map(|(name, count)| (name, count.load(Ordering::Relaxed))).collect()
+        };
         let operations = self.0.operations.all().into_iter();
         Report {
             durations: self.0.durations.summary(),
             operations: operations.map(|(name, book)| book.report(name)).collect(),
             errors: self.0.errors.load(Ordering::Relaxed),
-            errors_by_class: classes.map(|(name, count)| (name, count.load(Ordering::Relaxed))).collect(),
+            errors_by_class: counts(&self.0.classes),
+            security_events: counts(&self.0.security_events),
             error_rate: self.error_rate(),
             process: Process::read(),
             pools: self.0.sources.pools(),
@@ -319,19 +330,21 @@ mod tests {
         let manager = attach(&collector, 10, 1);
         collector.record_duration(2.0, Some("mint")).unwrap();
         collector.record_error("ValueError", Some("mint"));
+        collector.record_security_event("hammering");
         let Value::Map(pairs) = collector.snapshot() else { unreachable!() };
         let keys: Vec<_> = pairs.iter().map(|(key, _)| key.as_str()).collect();
-        assert_eq!(keys, ["durations", "errors", "error_rate", "process", "pools"]);
+        assert_eq!(keys, ["durations", "errors", "error_rate", "security_events", "process", "pools"]);
         let one = |name| Value::map([(name, Value::Int(1))]);
         let errors =
             [("total", Value::Int(1)), ("by_class", one("ValueError")), ("by_operation", one("mint"))];
         assert_eq!(pairs[1].1, Value::map(errors));
         assert_eq!(pairs[2].1, Value::Float(1.0));
-        let Value::Map(pools) = &pairs[4].1 else { unreachable!() };
+        assert_eq!(pairs[3].1, one("hammering"));
+        let Value::Map(pools) = &pairs[5].1 else { unreachable!() };
         assert_eq!(pools.iter().map(|(label, _)| label.as_str()).collect::<Vec<_>>(), ["main"]);
         drop(manager);
         let Value::Map(pairs) = collector.snapshot() else { unreachable!() };
-        assert_eq!(pairs[4].1, Value::Map(vec![]));
+        assert_eq!(pairs[5].1, Value::Map(vec![]));
     }
 
     #[test]

@@ -69,6 +69,10 @@ fn operations(page: &mut Page, report: &Report) {
     }
     page.family("error_ratio", "gauge", "Errors divided by operations in the last minute.");
     page.sample("error_ratio", &[], report.error_rate);
+    page.family("security_events_total", "counter", "Suspicious patterns of clients, by kind.");
+    for (kind, count) in &report.security_events {
+        page.sample("security_events_total", &[("kind", kind)], count);
+    }
 }
 
 fn process(page: &mut Page, report: &Report) {

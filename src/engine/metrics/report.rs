@@ -9,6 +9,7 @@ pub(super) struct Report {
     pub errors: u64,
     pub errors_by_class: Vec<(String, u64)>,
     pub error_rate: f64,
+    pub security_events: Vec<(String, u64)>,
     pub process: Process,
     pub pools: Vec<(String, Pools)>,
 }
@@ -26,6 +27,7 @@ impl Report {
             ("durations", self.durations()),
             ("errors", self.errors()),
             ("error_rate", self.error_rate.into()),
+            ("security_events", counts(&self.security_events)),
             ("process", self.process.into()),
             ("pools", self.pools.iter().map(|(label, pools)| (label.clone(), pools.snapshot())).collect()),
         ])
@@ -39,13 +41,16 @@ impl Report {
     }
 
     fn errors(&self) -> Value {
-        let by_class = self.errors_by_class.iter().map(|(class, count)| (class.clone(), (*count).into()));
         let failed = self.operations.iter().filter(|operation| operation.errors > 0);
         let by_operation = failed.map(|operation| (operation.name.clone(), operation.errors.into()));
         Value::map([
             ("total", self.errors.into()),
-            ("by_class", by_class.collect()),
+            ("by_class", counts(&self.errors_by_class)),
             ("by_operation", by_operation.collect()),
         ])
     }
+}
+
+fn counts(counts: &[(String, u64)]) -> Value {
+    counts.iter().map(|(name, count)| (name.clone(), (*count).into())).collect()
 }

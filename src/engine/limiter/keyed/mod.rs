@@ -1,18 +1,29 @@
 //! A limit for each client of a service, which refuses instead of waiting.
+//!
+//! `row` counts for one client, `table` keeps the rows, `clients` judges, `event` tells what looks suspicious.
+
+mod clients;
+mod event;
+mod row;
+mod table;
 
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::engine::error::{Error, Kind, Result};
 
-use super::clients::{Clients, LIFE, PARTS, Verdict};
 use super::{check_count, check_window};
+use clients::Clients;
+pub use event::{Event, Fingerprint, Suspicion};
+use row::{LIFE, PARTS, Verdict};
 
+/// The longest key of a client, in bytes: its id, and of what kind that is.
+const LONGEST_KEY: usize = 1024;
 /// The largest number of clients.
 const MOST_CLIENTS: u64 = 1_000_000_000;
 
@@ -30,8 +41,8 @@ pub struct Decision {
 /// At most so many requests of each client in any window of time.
 ///
 /// Requests are counted in sixteenths of the window, so one may count for a sixteenth longer than the window, never
-/// shorter. When as many clients as are allowed have requests that count, all further ones share one limit: those who
-/// are counted are never forgotten for them. Clones share it.
+/// shorter. Of as many clients as are allowed the last is all those who find no place: they share one limit, and those
+/// who are counted are never forgotten for them. Clones share it.
 #[derive(Clone)]
 pub struct KeyedRateLimiter(Arc<Shared>);
 
@@ -46,25 +57,31 @@ struct Shared {
     table: Mutex<Table>,
 }
 
+/// The same, with counters that the limit just fits in.
 enum Table {
-    Small(Clients<u16>),
+    Small(Clients<u8>),
+    Medium(Clients<u16>),
     Large(Clients<u32>),
 }
 
-impl Table {
-    fn judge(&mut self, client: u64, part: u64) -> Verdict {
-        match self {
-            Self::Small(clients) => clients.judge(client, part),
-            Self::Large(clients) => clients.judge(client, part),
+/// Whatever the size of the counters.
+macro_rules! with {
+    ($table:expr, $clients:ident => $do:expr) => {
+        match $table {
+            Table::Small($clients) => $do,
+            Table::Medium($clients) => $do,
+            Table::Large($clients) => $do,
         }
-    }
+    };
+}
 
-    fn len(&self) -> usize {
-        match self {
-            Self::Small(clients) => clients.len(),
-            Self::Large(clients) => clients.len(),
-        }
-    }
+/// What came of a request.
+#[derive(Debug)]
+pub struct Checked {
+    /// Whether it may pass; if not, `RateLimitExceeded`, with the time after which one may.
+    pub decision: Result<Decision>,
+    /// What looks suspicious about it.
+    pub event: Option<Event>,
 }
 
 impl KeyedRateLimiter {
@@ -76,8 +93,10 @@ impl KeyedRateLimiter {
         check_count("max_requests", max_requests, u64::from(u32::MAX))?;
         check_window("window_seconds", window)?;
         check_count("max_clients", u64::try_from(max_clients).unwrap_or(u64::MAX), MOST_CLIENTS)?;
-        let table = if u16::try_from(max_requests).is_ok() {
+        let table = if u8::try_from(max_requests).is_ok() {
             Table::Small(Clients::new(max_requests, max_clients))
+        } else if u16::try_from(max_requests).is_ok() {
+            Table::Medium(Clients::new(max_requests, max_clients))
         } else {
             Table::Large(Clients::new(max_requests, max_clients))
         };
@@ -94,32 +113,71 @@ impl KeyedRateLimiter {
     /// Count a request of `client`, or refuse it. What is refused does not count.
     ///
     /// # Errors
-    /// `RateLimitExceeded`, with the time after which a request may pass.
-    pub fn check(&self, client: &[u8]) -> Result<Decision> {
+    /// `Configuration`, naming the argument `client_id`, if it is too long.
+    pub fn check(&self, client: &[u8]) -> Result<Checked> {
         let shared = &*self.0;
-        let client = shared.hasher.hash_one(client);
-        let mut table = shared.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let client = shared.hash(client)?;
+        let mut table = self.table();
         // Read under the lock, so that time never runs backwards for the table.
-        let now = nanos(shared.made.elapsed());
-        let part = now / shared.part;
-        let verdict = table.judge(client, part);
+        let (part, now) = shared.now();
+        let (verdict, event) = with!(&mut *table, clients => clients.judge(client, part));
         drop(table);
-        match verdict {
+        let decision = match verdict {
             Verdict::Admitted { remaining } => {
                 Ok(Decision { limit: shared.limit, remaining, reset_after: shared.end_of(part, now) })
             }
             Verdict::Refused { oldest } => Err(shared.refusal(shared.end_of(oldest, now))),
-        }
+        };
+        Ok(Checked { decision, event })
+    }
+
+    /// Count a failure of `client` to prove who it is. It changes no limit.
+    ///
+    /// # Errors
+    /// `Configuration`, naming the argument `client_id`, if it is too long.
+    pub fn record_failure(&self, client: &[u8]) -> Result<Option<Event>> {
+        let client = self.0.hash(client)?;
+        let mut table = self.table();
+        let (part, _) = self.0.now();
+        Ok(with!(&mut *table, clients => clients.fail(client, part)))
+    }
+
+    /// What events call `client`.
+    ///
+    /// # Errors
+    /// `Configuration`, naming the argument `client_id`, if it is too long.
+    pub fn fingerprint(&self, client: &[u8]) -> Result<Fingerprint> {
+        self.0.hash(client).map(Fingerprint)
     }
 
     /// How many clients have a count of their own.
     #[must_use]
     pub fn clients(&self) -> usize {
-        self.0.table.lock().unwrap_or_else(PoisonError::into_inner).len()
+        with!(&*self.table(), clients => clients.len())
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Shared {
+    fn hash(&self, client: &[u8]) -> Result<u64> {
+        if client.len() > LONGEST_KEY {
+            return Err(Error::argument(
+                "client_id",
+                format_args!("must have less than {LONGEST_KEY} bytes"),
+            ));
+        }
+        Ok(self.hasher.hash_one(client))
+    }
+
+    /// The sub-window of this moment, and the moment.
+    fn now(&self) -> (u64, u64) {
+        let now = nanos(self.made.elapsed());
+        (now / self.part, now)
+    }
+
     /// How long from `now` a request that was made in sub-window `part` counts.
     fn end_of(&self, part: u64, now: u64) -> Duration {
         Duration::from_nanos((part + LIFE).saturating_mul(self.part).saturating_sub(now))
@@ -156,6 +214,14 @@ mod tests {
         KeyedRateLimiter::new(max_requests, WINDOW, 1_000).unwrap()
     }
 
+    fn check(limiter: &KeyedRateLimiter, client: &[u8]) -> Result<Decision> {
+        limiter.check(client).unwrap().decision
+    }
+
+    fn refused(limiter: &KeyedRateLimiter) -> Error {
+        check(limiter, b"ann").unwrap_err()
+    }
+
     fn argument(result: Result<KeyedRateLimiter>) -> Option<&'static str> {
         result.unwrap_err().facts().argument
     }
@@ -172,31 +238,31 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_decision_tells_where_the_client_stands() {
         let limiter = limiter(3);
-        let first = limiter.check(b"ann").unwrap();
+        let first = check(&limiter, b"ann").unwrap();
         assert_eq!((first.limit, first.remaining), (3, 2));
         assert_eq!(first.reset_after, WINDOW / 16 * 17);
-        assert_eq!(limiter.check(b"ann").unwrap().remaining, 1);
-        assert_eq!(limiter.check(b"bob").unwrap().remaining, 2);
+        assert_eq!(check(&limiter, b"ann").unwrap().remaining, 1);
+        assert_eq!(check(&limiter, b"bob").unwrap().remaining, 2);
         assert_eq!(limiter.clients(), 2);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_refused_request_may_pass_after_the_time_told_and_not_before() {
-        for max_requests in [2, 70_000] {
+        for max_requests in [2, 300, 70_000] {
             let limiter = limiter(max_requests);
             advance(Duration::from_millis(3_217)).await;
             for _ in 0..max_requests {
-                limiter.check(b"ann").unwrap();
+                check(&limiter, b"ann").unwrap();
             }
-            let refused = limiter.check(b"ann").unwrap_err();
-            assert_eq!(refused.kind(), Kind::RateLimitExceeded);
-            assert!(!refused.message().contains("ann"));
-            let retry_after = refused.facts().retry_after.unwrap();
+            let refused_now = refused(&limiter);
+            assert_eq!(refused_now.kind(), Kind::RateLimitExceeded);
+            assert!(!refused_now.message().contains("ann"));
+            let retry_after = refused_now.facts().retry_after.unwrap();
             assert!(retry_after >= WINDOW && retry_after <= WINDOW / 16 * 17);
             advance(retry_after.checked_sub(Duration::from_nanos(1)).unwrap()).await;
-            assert_eq!(limiter.check(b"ann").unwrap_err().facts().retry_after, Some(Duration::from_nanos(1)));
+            assert_eq!(refused(&limiter).facts().retry_after, Some(Duration::from_nanos(1)));
             advance(Duration::from_nanos(1)).await;
-            limiter.check(b"ann").unwrap();
+            check(&limiter, b"ann").unwrap();
         }
     }
 
@@ -206,21 +272,37 @@ mod tests {
         let limiter = KeyedRateLimiter::new(1, window, 10).unwrap();
         for last_of_a_part in [62_499_999, 62_500_000] {
             advance(Duration::from_nanos(last_of_a_part)).await;
-            limiter.check(b"ann").unwrap();
+            check(&limiter, b"ann").unwrap();
             advance(window.checked_sub(Duration::from_nanos(1)).unwrap()).await;
-            limiter.check(b"ann").unwrap_err();
+            refused(&limiter);
             advance(window).await;
         }
+    }
+
+    #[test]
+    fn an_id_is_bounded_and_told_by_a_fingerprint_that_differs_for_every_limiter() {
+        let (one, other) = (limiter(1), limiter(1));
+        let longest = [b'x'; LONGEST_KEY];
+        check(&one, &longest).unwrap();
+        let too_long = [&longest[..], b"x"].concat();
+        for error in [one.check(&too_long).unwrap_err(), one.fingerprint(&too_long).unwrap_err()] {
+            assert_eq!((error.kind(), error.facts().argument), (Kind::Configuration, Some("client_id")));
+        }
+        let name = one.fingerprint(b"ann").unwrap();
+        assert_eq!(name, one.fingerprint(b"ann").unwrap());
+        assert_ne!(name, other.fingerprint(b"ann").unwrap());
+        let events = (0..5).filter_map(|_| one.record_failure(b"ann").unwrap());
+        assert_eq!(events.map(|event| event.client).collect::<Vec<_>>(), [Some(name)]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn idle_clients_are_forgotten() {
         let limiter = limiter(3);
         for client in 0..20_u8 {
-            limiter.check(&[client]).unwrap();
+            check(&limiter, &[client]).unwrap();
         }
         advance(WINDOW / 16 * 17).await;
-        limiter.check(b"ann").unwrap();
+        check(&limiter, b"ann").unwrap();
         assert_eq!(limiter.clients(), 1);
     }
 
@@ -229,7 +311,7 @@ mod tests {
         // A window so long that no pause of the machine can outlast it.
         let limiter = KeyedRateLimiter::new(1_000, WINDOW * 60 * 24 * 366, 1_000).unwrap();
         let passed = std::thread::scope(|scope| {
-            let count = || (0..500).filter(|_| limiter.check(b"ann").is_ok()).count();
+            let count = || (0..500).filter(|_| check(&limiter, b"ann").is_ok()).count();
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(count)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).sum::<usize>()
         });
@@ -250,7 +332,7 @@ mod tests {
                 let mut passed: Vec<Vec<Instant>> = vec![Vec::new(); 5];
                 for (gap, client) in requests {
                     advance(Duration::from_millis(gap)).await;
-                    if limiter.check(&[client]).is_ok() {
+                    if check(&limiter, &[client]).is_ok() {
                         passed[usize::from(client)].push(Instant::now());
                     }
                     assert!(limiter.clients() <= 3);
