@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from genesis_replicator.testing import FaultServer
 from servers import anvil as anvil_server
-from servers.node import ScriptedNode
 
 if TYPE_CHECKING:
     from genesis_replicator import ChainManager
@@ -30,14 +30,14 @@ def anvil() -> Iterator[str]:
 
 
 @pytest.fixture
-def new_node() -> Iterator[Callable[[], ScriptedNode]]:
+def new_node() -> Iterator[Callable[[], FaultServer]]:
     """Makes as many scripted nodes as a test asks for."""
     with ExitStack() as stack:
-        yield lambda: stack.enter_context(ScriptedNode())
+        yield lambda: stack.enter_context(FaultServer())
 
 
 @pytest.fixture
-def node(new_node: Callable[[], ScriptedNode]) -> ScriptedNode:
+def node(new_node: Callable[[], FaultServer]) -> FaultServer:
     """One scripted node."""
     return new_node()
 
@@ -58,7 +58,7 @@ async def manager() -> AsyncIterator[ChainManager]:
 
 
 @pytest.fixture
-async def chain(manager: ChainManager, node: ScriptedNode) -> ChainManager:
+async def chain(manager: ChainManager, node: FaultServer) -> ChainManager:
     """The manager, connected to the scripted node as "eth"."""
     await manager.connect_to_chain("eth", node.url)
     return manager
