@@ -95,7 +95,7 @@ async def test_a_revert_is_told_with_its_data(chain: ChainManager, node: FaultSe
     assert (caught.value.reason, caught.value.details["class"]) == (None, "reverted")
 
 
-async def test_a_reverts_reason_is_read_from_its_data(chain: ChainManager, node: ScriptedNode) -> None:
+async def test_a_reverts_reason_is_read_from_its_data(chain: ChainManager, node: FaultServer) -> None:
     data = "0x08c379a0" + f"{32:064x}" + f"{9:064x}" + b"not owner".hex().ljust(64, "0")
     with pytest.raises(ExecutionRevertedError, match="not owner") as caught:
         await answer(chain, node, Reply(error={"code": 3, "message": "execution reverted", "data": data}))
@@ -111,21 +111,21 @@ async def test_a_reverts_reason_is_read_from_its_data(chain: ChainManager, node:
     ],
 )
 async def test_a_range_too_large_tells_what_the_provider_would_take(
-    message: str, suggested: object, chain: ChainManager, node: ScriptedNode
+    message: str, suggested: object, chain: ChainManager, node: FaultServer
 ) -> None:
     with pytest.raises(RangeTooLargeError) as caught:
         await answer(chain, node, Reply(error={"code": -32005, "message": message}))
     assert caught.value.suggested == suggested
 
 
-async def test_a_wait_in_the_words_of_an_answer_is_told(chain: ChainManager, node: ScriptedNode) -> None:
+async def test_a_wait_in_the_words_of_an_answer_is_told(chain: ChainManager, node: FaultServer) -> None:
     error = {"code": -32005, "message": "You've exceeded the RPS limit. Try again in 4ms"}
     with pytest.raises(ProviderRateLimitError) as caught:
         await answer(chain, node, Reply(error=error))
     assert caught.value.retry_after == 0.004
 
 
-async def test_the_users_rules_say_what_an_error_means(manager: ChainManager, node: ScriptedNode) -> None:
+async def test_the_users_rules_say_what_an_error_means(manager: ChainManager, node: FaultServer) -> None:
     rules = [{"means": "rate_limited", "codes": [-39999]}, {"means": "node_behind", "contains": ["Later"]}]
     await manager.connect_to_chain("eth", node.url, error_rules=rules)
     node.on("a", Reply(error={"code": -39999, "message": "?"}))
