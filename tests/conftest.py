@@ -18,15 +18,21 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def anvil() -> Iterator[str]:
-    """The URL of a real node."""
+def anvil_command() -> str:
+    """What starts a real node."""
     command = anvil_server.find()
     if command is None:
         if os.environ.get("GENESIS_REQUIRE_ANVIL") == "1":
             pytest.fail("GENESIS_REQUIRE_ANVIL=1, but there is no anvil; run npm ci in tests/node")
         pytest.skip("there is no anvil; run npm ci in tests/node")
-    with anvil_server.running(command) as url:
-        yield url
+    return command
+
+
+@pytest.fixture(scope="session")
+def anvil(anvil_command: str) -> Iterator[str]:
+    """The URL of a real node."""
+    with anvil_server.running(anvil_command) as anvil:
+        yield anvil.url
 
 
 @pytest.fixture

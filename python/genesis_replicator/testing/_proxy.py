@@ -6,7 +6,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from genesis_replicator.testing._link import Pair
-from genesis_replicator.testing._thread import LoopThread, rounds
+from genesis_replicator.testing._thread import LoopThread, rounds, stop_listening
 from genesis_replicator.testing._toxics import Toxic
 
 T = TypeVar("T", bound=Toxic)
@@ -102,16 +102,16 @@ class ToxicProxy(LoopThread):
     def down(self) -> None:
         """Be dead: cut every connection, and refuse new ones until `up`."""
 
-        def down() -> None:
+        async def down() -> None:
             if self._server is None:
                 return
-            self._server.close()
-            self._server = None
+            server, self._server = self._server, None
+            await stop_listening(server)
             for pair in self._pairs.values():
                 pair.abort()
             self._reserved = self._bound(self.port)
 
-        self._do(down)
+        self._wait(down)
 
     def up(self) -> None:
         """Listen again, on the same port."""
@@ -129,10 +129,8 @@ class ToxicProxy(LoopThread):
         self._server = await asyncio.start_server(self._accept, sock=reserved, backlog=2048)
 
     async def _close(self) -> None:
-        # Whoever has connected comes in first: asyncio loses a socket accepted while its server closes.
-        await rounds(10)
         if self._server is not None:
-            self._server.close()
+            await stop_listening(self._server)
         if self._reserved is not None:
             self._reserved.close()
         for pair in self._pairs.values():

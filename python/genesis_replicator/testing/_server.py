@@ -12,7 +12,7 @@ from weakref import WeakSet
 from genesis_replicator.testing._extra import missing
 from genesis_replicator.testing._http1 import Http1Connection
 from genesis_replicator.testing._reply import Reply, Script
-from genesis_replicator.testing._thread import LoopThread, rounds
+from genesis_replicator.testing._thread import LoopThread, rounds, stop_listening
 
 if TYPE_CHECKING:
     from genesis_replicator.testing._http2 import Http2Connection
@@ -196,10 +196,8 @@ class FaultServer(LoopThread):
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _close(self) -> None:
-        # Whoever has connected comes in first: asyncio loses a socket accepted while its server closes.
-        await rounds(10)
         if self._server is not None:
-            self._server.close()
+            await stop_listening(self._server)
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -22,6 +22,15 @@ async def rounds(count: int) -> None:
         await asyncio.sleep(0)
 
 
+async def stop_listening(server: asyncio.Server) -> None:
+    """Close a server. asyncio loses a socket that it is about to take over when its server closes."""
+    loop = asyncio.get_running_loop()
+    for listener in server.sockets:
+        loop.remove_reader(listener.fileno())
+    await rounds(10)
+    server.close()
+
+
 class LoopThread(ABC):
     """A server that works while its `with` block runs, once."""
 
