@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from genesis_replicator.testing import FaultServer, Reply
 from servers.wait import SOON, until
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    asyncio.run(until(condition))
+
 
 CALLER = """
     import asyncio, sys
@@ -28,19 +35,19 @@ CALLER = """
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-async def test_a_process_that_is_ended_with_calls_in_flight_leaves_nothing_at_the_node(
+def test_a_process_that_is_ended_with_calls_in_flight_leaves_nothing_at_the_node(
     number: signal.Signals, node: FaultServer
 ) -> None:
     node.on("held", Reply(hold=True))
     command = [sys.executable, "-c", textwrap.dedent(CALLER), node.url]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        await until(lambda: node.in_flight == 5)
+        wait_until(lambda: node.in_flight == 5)
         process.send_signal(number)
         _, errors = process.communicate(timeout=SOON)
     assert process.returncode == -number
     assert [line for line in errors.splitlines() if "genesis" in line or "panic" in line] == []
     assert errors.strip().endswith("KeyboardInterrupt") or number != signal.SIGINT
-    await until(lambda: node.open == 0)
+    wait_until(lambda: node.open == 0)
 
 
 FORK = """
