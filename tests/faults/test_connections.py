@@ -193,13 +193,10 @@ async def test_a_bad_way_to_the_node_gives_right_answers_or_errors_and_no_slot_i
     calls = [proxied.request("eth", "echo", [i, "x" * 50], timeout=2.0) for i in range(100)]
     async with asyncio.timeout(20):
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
-    answers = [outcome for outcome in outcomes if not isinstance(outcome, GenesisError)]
-    assert all(answer in ([i, "x" * 50] for i in range(100)) for answer in answers)
-    assert all(
-        outcome == [i, "x" * 50] or isinstance(outcome, GenesisError) for i, outcome in enumerate(outcomes)
-    )
+    failed = [outcome for outcome in outcomes if isinstance(outcome, GenesisError)]
+    assert all(outcome in ([i, "x" * 50], *failed) for i, outcome in enumerate(outcomes))
     if name in {"latency", "bandwidth", "slicer", "slow_close"}:
-        assert len(answers) == 100
+        assert failed == []
     toxic_proxy.remove(toxic)
     assert await soon(proxied.request("eth", "echo", [1])) == [1]
     await comes_to_rest(proxied)

@@ -81,3 +81,35 @@ def test_a_child_that_ends_closes_no_connection_of_its_parent(*, http2: bool, tm
         outcome = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
         assert (outcome.returncode, outcome.stderr) == (0, "")
         assert server.accepted == 1
+
+
+LOOPS = """
+    import asyncio, sys
+    from genesis_replicator import ChainManager
+    unraisable = []
+    sys.unraisablehook = unraisable.append
+    manager = ChainManager(max_connections=4)
+
+    async def begin():
+        await manager.start()
+        await manager.connect_to_chain("eth", sys.argv[1])
+
+    async def leave():
+        tasks = [asyncio.create_task(manager.request("eth", "echo", [i])) for i in range(3)]
+        await asyncio.sleep(0)
+
+    asyncio.run(begin())
+    for _ in range(2000):
+        asyncio.run(leave())
+    assert asyncio.run(manager.request("eth", "echo", [1])) == [1]
+    metrics = asyncio.run(manager.get_pool_metrics())
+    assert metrics["active_connections"] == metrics["waiting_requests"] == 0, metrics
+    asyncio.run(manager.stop())
+    assert not unraisable, unraisable
+    """
+
+
+def test_thousands_of_loops_that_end_with_calls_in_flight_say_nothing(node: FaultServer) -> None:
+    command = [sys.executable, "-c", textwrap.dedent(LOOPS), node.url]
+    outcome = subprocess.run(command, capture_output=True, text=True, timeout=55, check=False)
+    assert (outcome.returncode, outcome.stderr) == (0, "")
