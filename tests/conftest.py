@@ -10,34 +10,40 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from genesis_replicator.testing import FaultServer
 from servers import anvil as anvil_server
-from servers.node import ScriptedNode
 
 if TYPE_CHECKING:
     from genesis_replicator import ChainManager
 
 
 @pytest.fixture(scope="session")
-def anvil() -> Iterator[str]:
-    """The URL of a real node."""
+def anvil_command() -> str:
+    """What starts a real node."""
     command = anvil_server.find()
     if command is None:
         if os.environ.get("GENESIS_REQUIRE_ANVIL") == "1":
             pytest.fail("GENESIS_REQUIRE_ANVIL=1, but there is no anvil; run npm ci in tests/node")
         pytest.skip("there is no anvil; run npm ci in tests/node")
-    with anvil_server.running(command) as url:
-        yield url
+    return command
+
+
+@pytest.fixture(scope="session")
+def anvil(anvil_command: str) -> Iterator[str]:
+    """The URL of a real node."""
+    with anvil_server.running(anvil_command) as anvil:
+        yield anvil.url
 
 
 @pytest.fixture
-def new_node() -> Iterator[Callable[[], ScriptedNode]]:
+def new_node() -> Iterator[Callable[[], FaultServer]]:
     """Makes as many scripted nodes as a test asks for."""
     with ExitStack() as stack:
-        yield lambda: stack.enter_context(ScriptedNode())
+        yield lambda: stack.enter_context(FaultServer())
 
 
 @pytest.fixture
-def node(new_node: Callable[[], ScriptedNode]) -> ScriptedNode:
+def node(new_node: Callable[[], FaultServer]) -> FaultServer:
     """One scripted node."""
     return new_node()
 
@@ -58,7 +64,7 @@ async def manager() -> AsyncIterator[ChainManager]:
 
 
 @pytest.fixture
-async def chain(manager: ChainManager, node: ScriptedNode) -> ChainManager:
+async def chain(manager: ChainManager, node: FaultServer) -> ChainManager:
     """The manager, connected to the scripted node as "eth"."""
     await manager.connect_to_chain("eth", node.url)
     return manager

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from genesis_replicator import ChainManager, ProtocolError
-from servers.node import ScriptedNode
-from servers.reply import Reply
+from genesis_replicator.testing import FaultServer, Reply
 
 SEEDS = ['{"a":[1,2.5,"x\\n"],"b":null}', '[true,-12.5e+3,"\\u00e9"]', '{"n":{"n":[{},[]]}}']
 RANGES = [(0, 0x80), (0x80, 0xD800), (0xD800, 0xE000), (0xE000, 0x110000)]
@@ -57,7 +56,7 @@ async def got(chain: ChainManager) -> str | None:
 
 @pytest.mark.parametrize("make", [number, text, damaged], ids=lambda make: make.__name__)
 async def test_a_result_is_what_json_loads_makes_of_it_or_an_error(
-    make: Any, chain: ChainManager, node: ScriptedNode
+    make: Any, chain: ChainManager, node: FaultServer
 ) -> None:
     source = random.Random(20)  # noqa: S311
     for _ in range(300):

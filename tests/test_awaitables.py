@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 
 from genesis_replicator import ChainManager, RateLimiter
-from servers.node import ScriptedNode
-from servers.reply import Reply
+from genesis_replicator.testing import FaultServer, Reply
 from servers.wait import soon, until
 
-Make = Callable[[ChainManager, ScriptedNode], Coroutine[Any, Any, Any]]
+Make = Callable[[ChainManager, FaultServer], Coroutine[Any, Any, Any]]
 Await = Callable[[Coroutine[Any, Any, Any]], Coroutine[Any, Any, Any]]
 
 
@@ -70,7 +69,7 @@ MAKERS: dict[str, Make] = {
 )
 @pytest.mark.parametrize("name", MAKERS)
 async def test_asyncio_takes_it_as_a_coroutine(
-    name: str, wrap: Await, chain: ChainManager, node: ScriptedNode
+    name: str, wrap: Await, chain: ChainManager, node: FaultServer
 ) -> None:
     coroutine = MAKERS[name](chain, node)
     assert asyncio.iscoroutine(coroutine)
@@ -78,7 +77,7 @@ async def test_asyncio_takes_it_as_a_coroutine(
     await give_back(await wrap(coroutine))
 
 
-def test_asyncio_run_takes_it(node: ScriptedNode) -> None:
+def test_asyncio_run_takes_it(node: FaultServer) -> None:
     manager = ChainManager()
     asyncio.run(manager.start())
     assert asyncio.run(manager.connect_to_chain("eth", node.url)) is True
@@ -86,7 +85,7 @@ def test_asyncio_run_takes_it(node: ScriptedNode) -> None:
     asyncio.run(manager.stop())
 
 
-def test_asyncio_debug_mode_takes_it(node: ScriptedNode) -> None:
+def test_asyncio_debug_mode_takes_it(node: FaultServer) -> None:
     async def main() -> Any:
         async with ChainManager() as manager:
             await manager.connect_to_chain("eth", node.url)
@@ -97,7 +96,7 @@ def test_asyncio_debug_mode_takes_it(node: ScriptedNode) -> None:
     assert asyncio.run(main(), debug=True) == ["x"]
 
 
-async def test_nothing_starts_before_it_is_awaited(chain: ChainManager, node: ScriptedNode) -> None:
+async def test_nothing_starts_before_it_is_awaited(chain: ChainManager, node: FaultServer) -> None:
     coroutine = chain.request("eth", "echo", ["late"])
     await chain.request("eth", "eth_blockNumber")
     assert node.calls("echo") == 0
@@ -117,7 +116,7 @@ async def test_one_that_is_awaited_twice_is_refused(chain: ChainManager) -> None
         await coroutine
 
 
-async def test_closing_one_that_never_started_is_silent(chain: ChainManager, node: ScriptedNode) -> None:
+async def test_closing_one_that_never_started_is_silent(chain: ChainManager, node: FaultServer) -> None:
     coroutine = chain.request("eth", "echo")
     coroutine.close()
     del coroutine
@@ -125,7 +124,7 @@ async def test_closing_one_that_never_started_is_silent(chain: ChainManager, nod
     assert node.calls("echo") == 0
 
 
-async def test_cancelling_a_request_frees_its_slot_at_once(chain: ChainManager, node: ScriptedNode) -> None:
+async def test_cancelling_a_request_frees_its_slot_at_once(chain: ChainManager, node: FaultServer) -> None:
     node.on("slow", Reply(hold=True))
     task = asyncio.create_task(chain.request("eth", "slow"))
     await until(lambda: node.calls("slow"))
@@ -136,7 +135,7 @@ async def test_cancelling_a_request_frees_its_slot_at_once(chain: ChainManager, 
     assert (metrics["active_connections"], metrics["in_flight_requests"]) == (0, 0)
 
 
-async def test_cancelling_a_waiter_frees_its_place_at_once(node: ScriptedNode) -> None:
+async def test_cancelling_a_waiter_frees_its_place_at_once(node: FaultServer) -> None:
     async with ChainManager(max_connections=1) as manager:
         await manager.connect_to_chain("eth", node.url)
         async with manager.get_connection("eth"):
@@ -150,7 +149,7 @@ async def test_cancelling_a_waiter_frees_its_place_at_once(node: ScriptedNode) -
         assert await soon(manager.request("eth", "echo", [2])) == [2]
 
 
-async def test_cancelling_after_the_slot_came_free_gives_it_on(node: ScriptedNode) -> None:
+async def test_cancelling_after_the_slot_came_free_gives_it_on(node: FaultServer) -> None:
     async with ChainManager(max_connections=1) as manager:
         await manager.connect_to_chain("eth", node.url)
         for _ in range(50):
@@ -164,7 +163,7 @@ async def test_cancelling_after_the_slot_came_free_gives_it_on(node: ScriptedNod
         assert await soon(manager.request("eth", "echo", [3])) == [3]
 
 
-async def test_a_timeout_around_a_call_leaves_nothing_behind(chain: ChainManager, node: ScriptedNode) -> None:
+async def test_a_timeout_around_a_call_leaves_nothing_behind(chain: ChainManager, node: FaultServer) -> None:
     node.on("slow", Reply(hold=True))
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):

@@ -17,8 +17,8 @@ from genesis_replicator import (
     InvalidCredentialsError,
     SecurityError,
 )
+from genesis_replicator.testing import FaultServer
 from servers.guide import KEY
-from servers.node import ScriptedNode
 from servers.wait import soon
 
 URL = "http://127.0.0.1:9"
@@ -129,7 +129,7 @@ CALLS: list[tuple[Callable[[ChainManager], Awaitable[object]], str]] = [
 
 @pytest.mark.parametrize(("call", "named"), CALLS, ids=[str(number) for number in range(len(CALLS))])
 async def test_a_call_that_cannot_work_is_refused_by_name_and_not_sent(
-    call: Callable[[ChainManager], Awaitable[object]], named: str, chain: ChainManager, node: ScriptedNode
+    call: Callable[[ChainManager], Awaitable[object]], named: str, chain: ChainManager, node: FaultServer
 ) -> None:
     before = len(node.seen)
     with pytest.raises(ConfigurationError, match=named):

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
+from genesis_replicator.testing import FaultServer
 from servers.anvil import NETWORK_ID
 from servers.guide import KEY
-from servers.node import ScriptedNode
 
 
 def check(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -40,7 +40,7 @@ def test_check_of_a_bad_url_is_a_usage_error(url: str) -> None:
     assert "Traceback" not in outcome.stderr
 
 
-def test_check_sends_the_key_of_the_environment_and_never_prints_it(node: ScriptedNode) -> None:
+def test_check_sends_the_key_of_the_environment_and_never_prints_it(node: FaultServer) -> None:
     outcome = check(node.url, "--api-key-env", "NODE_KEY", NODE_KEY=KEY)
     assert outcome.returncode == 0
     assert node.seen[0].headers["x-api-key"] == KEY

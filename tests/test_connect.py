@@ -14,8 +14,7 @@ from genesis_replicator import (
     ChainManager,
     ChainMismatchError,
 )
-from servers.node import ScriptedNode
-from servers.reply import Reply
+from genesis_replicator.testing import FaultServer, Reply
 from servers.wait import soon, until
 
 KEY = {"api_key": "k7Qm2VxT9pLw4ZsRb8NdYc3H"}
@@ -28,7 +27,7 @@ async def nothing_is_left(manager: ChainManager) -> None:
     assert (metrics["total_connections"], metrics["waiting_requests"]) == (0, 0)
 
 
-async def test_many_chains_connect_in_parallel(new_node: Callable[[], ScriptedNode]) -> None:
+async def test_many_chains_connect_in_parallel(new_node: Callable[[], FaultServer]) -> None:
     nodes = [new_node() for _ in range(3)]
     async with ChainManager(max_connections=4) as manager:
         connects = [manager.connect_to_chain(f"c{i}", nodes[i % 3].url) for i in range(60)]
@@ -50,7 +49,7 @@ async def test_a_refused_connection_says_why_and_leaves_nothing(
     "reply", [Reply(status=502, body=b"<html>"), Reply(hang_up=True), Reply(raw_result="[1,")], ids=repr
 )
 async def test_a_node_that_does_not_answer_right_leaves_nothing(
-    reply: Reply, manager: ChainManager, node: ScriptedNode
+    reply: Reply, manager: ChainManager, node: FaultServer
 ) -> None:
     node.on("eth_chainId", reply)
     with pytest.raises(ChainConnectionError) as caught:
@@ -60,7 +59,7 @@ async def test_a_node_that_does_not_answer_right_leaves_nothing(
 
 
 async def test_refused_credentials_are_the_cause_of_the_failure(
-    manager: ChainManager, node: ScriptedNode
+    manager: ChainManager, node: FaultServer
 ) -> None:
     node.on("eth_chainId", Reply(status=401, body=b""))
     with pytest.raises(ChainConnectionError) as caught:
@@ -69,7 +68,7 @@ async def test_refused_credentials_are_the_cause_of_the_failure(
     await nothing_is_left(manager)
 
 
-async def test_a_cancelled_connect_leaves_nothing(manager: ChainManager, node: ScriptedNode) -> None:
+async def test_a_cancelled_connect_leaves_nothing(manager: ChainManager, node: FaultServer) -> None:
     node.on("eth_chainId", Reply("0x1", hold=True))
     connect = asyncio.create_task(manager.connect_to_chain("eth", node.url))
     await until(lambda: node.calls("eth_chainId"))
@@ -81,7 +80,7 @@ async def test_a_cancelled_connect_leaves_nothing(manager: ChainManager, node: S
 
 
 async def test_a_connect_that_takes_too_long_is_a_timeout_and_leaves_nothing(
-    manager: ChainManager, node: ScriptedNode
+    manager: ChainManager, node: FaultServer
 ) -> None:
     node.on("eth_chainId", Reply("0x1", hold=True))
     with pytest.raises(ChainConnectionError) as caught:
@@ -92,7 +91,7 @@ async def test_a_connect_that_takes_too_long_is_a_timeout_and_leaves_nothing(
     await nothing_is_left(manager)
 
 
-async def test_equal_connects_in_flight_share_one_attempt(manager: ChainManager, node: ScriptedNode) -> None:
+async def test_equal_connects_in_flight_share_one_attempt(manager: ChainManager, node: FaultServer) -> None:
     node.on("eth_chainId", Reply("0x1", hold=True))
     connects = [asyncio.create_task(manager.connect_to_chain("eth", node.url)) for _ in range(20)]
     await until(lambda: node.calls("eth_chainId"))
@@ -106,7 +105,7 @@ async def test_equal_connects_in_flight_share_one_attempt(manager: ChainManager,
 
 
 async def test_a_shared_attempt_ends_when_its_last_waiter_is_cancelled(
-    manager: ChainManager, node: ScriptedNode
+    manager: ChainManager, node: FaultServer
 ) -> None:
     node.on("eth_chainId", Reply("0x1", hold=True))
     connects = [asyncio.create_task(manager.connect_to_chain("eth", node.url)) for _ in range(2)]
@@ -118,7 +117,7 @@ async def test_a_shared_attempt_ends_when_its_last_waiter_is_cancelled(
     await nothing_is_left(manager)
 
 
-async def test_another_network_than_asked_for_is_refused(manager: ChainManager, node: ScriptedNode) -> None:
+async def test_another_network_than_asked_for_is_refused(manager: ChainManager, node: FaultServer) -> None:
     with pytest.raises(ChainMismatchError, match="5"):
         await manager.connect_to_chain("eth", node.url, network_id=5)
     await nothing_is_left(manager)
@@ -126,7 +125,7 @@ async def test_another_network_than_asked_for_is_refused(manager: ChainManager, 
 
 
 async def test_a_node_that_knows_no_identity_method_is_usable(
-    manager: ChainManager, node: ScriptedNode
+    manager: ChainManager, node: FaultServer
 ) -> None:
     node.forget("eth_chainId", "net_version", "eth_blockNumber")
     assert await manager.connect_to_chain("odd", node.url)
@@ -157,7 +156,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("family", FAMILIES)
 async def test_a_node_of_another_family_is_recognised(
-    family: str, manager: ChainManager, node: ScriptedNode
+    family: str, manager: ChainManager, node: FaultServer
 ) -> None:
     node.forget("eth_chainId", "net_version", "eth_blockNumber")
     for method, result in FAMILIES[family].items():
@@ -170,7 +169,7 @@ async def test_a_node_of_another_family_is_recognised(
 
 
 async def test_verify_credentials_tells_a_refused_key_from_a_bad_network(
-    manager: ChainManager, node: ScriptedNode
+    manager: ChainManager, node: FaultServer
 ) -> None:
     await manager.connect_to_chain("eth", node.url, KEY)
     assert await manager.verify_credentials("eth") is True

@@ -18,12 +18,11 @@ from genesis_replicator import (
     ProtocolError,
     RpcError,
 )
-from servers.node import ScriptedNode
-from servers.reply import Reply
+from genesis_replicator.testing import FaultServer, Reply
 from servers.wait import soon, until
 
 
-async def test_it_tells_its_id_chain_and_endpoint(chain: Any, node: ScriptedNode) -> None:
+async def test_it_tells_its_id_chain_and_endpoint(chain: Any, node: FaultServer) -> None:
     async with chain.get_connection("eth") as one, chain.get_connection("eth") as other:
         assert isinstance(one.id, str)
         assert one.id
@@ -32,7 +31,7 @@ async def test_it_tells_its_id_chain_and_endpoint(chain: Any, node: ScriptedNode
         assert one.endpoint == node.url
 
 
-async def test_close_gives_it_back_and_may_be_repeated(chain: Any, node: ScriptedNode) -> None:
+async def test_close_gives_it_back_and_may_be_repeated(chain: Any, node: FaultServer) -> None:
     connection = await chain.get_connection("eth")
     await connection.close()
     await connection.close()
@@ -46,7 +45,7 @@ async def test_close_gives_it_back_and_may_be_repeated(chain: Any, node: Scripte
     assert node.accepted == 1
 
 
-async def test_close_fails_a_call_in_flight_and_discards_the_socket(chain: Any, node: ScriptedNode) -> None:
+async def test_close_fails_a_call_in_flight_and_discards_the_socket(chain: Any, node: FaultServer) -> None:
     node.on("slow", Reply(hold=True))
     connection = await chain.get_connection("eth")
     call = asyncio.create_task(connection.request("slow"))
@@ -58,14 +57,14 @@ async def test_close_fails_a_call_in_flight_and_discards_the_socket(chain: Any, 
     assert await chain.request("eth", "echo", [1]) == [1]
 
 
-async def test_calls_on_one_connection_run_one_after_the_other(chain: Any, node: ScriptedNode) -> None:
+async def test_calls_on_one_connection_run_one_after_the_other(chain: Any, node: FaultServer) -> None:
     async with chain.get_connection("eth") as connection:
         calls = [connection.request("echo", [i]) for i in range(50)]
         assert await asyncio.gather(*calls) == [[i] for i in range(50)]
     assert (node.accepted, node.peak_in_flight) == (1, 1)
 
 
-async def test_it_reconnects_in_its_slot_when_the_peer_closed_it_idle(chain: Any, node: ScriptedNode) -> None:
+async def test_it_reconnects_in_its_slot_when_the_peer_closed_it_idle(chain: Any, node: FaultServer) -> None:
     async with chain.get_connection("eth") as connection:
         before = connection.id
         node.close_connections()
@@ -77,7 +76,7 @@ async def test_it_reconnects_in_its_slot_when_the_peer_closed_it_idle(chain: Any
 
 
 async def test_a_pooled_connection_that_the_peer_closed_is_not_handed_out(
-    chain: Any, node: ScriptedNode
+    chain: Any, node: FaultServer
 ) -> None:
     node.close_connections()
     await until(lambda: node.open == 0)
@@ -85,7 +84,7 @@ async def test_a_pooled_connection_that_the_peer_closed_is_not_handed_out(
     assert node.accepted == 2
 
 
-async def test_two_lines_of_one_function_are_told_apart_as_holders(node: ScriptedNode) -> None:
+async def test_two_lines_of_one_function_are_told_apart_as_holders(node: FaultServer) -> None:
     async with ConnectionPool(node.url, max_connections=2) as pool:
         line = inspect.currentframe().f_lineno  # type: ignore[union-attr]
         for _ in range(2):
@@ -101,7 +100,7 @@ async def test_two_lines_of_one_function_are_told_apart_as_holders(node: Scripte
             await second.close()
 
 
-async def test_an_unreturned_connection_comes_back_with_a_warning(node: ScriptedNode) -> None:
+async def test_an_unreturned_connection_comes_back_with_a_warning(node: FaultServer) -> None:
     async with ConnectionPool(node.url, max_connections=1) as pool:
 
         async def forget() -> None:
@@ -115,7 +114,7 @@ async def test_an_unreturned_connection_comes_back_with_a_warning(node: Scripted
 
 
 async def test_one_that_is_held_too_long_is_logged_once_with_its_holder(
-    node: ScriptedNode, caplog: pytest.LogCaptureFixture
+    node: FaultServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     def leaks() -> list[str]:
         return [
@@ -132,7 +131,7 @@ async def test_one_that_is_held_too_long_is_logged_once_with_its_holder(
 BATCH: list[tuple[str, Any]] = [("echo", [0]), ("eth_blockNumber", []), ("echo", [2])]
 
 
-async def test_batch_answers_are_in_the_order_of_the_calls(chain: Any, node: ScriptedNode) -> None:
+async def test_batch_answers_are_in_the_order_of_the_calls(chain: Any, node: FaultServer) -> None:
     node.batch = lambda answers: answers[::-1]
     async with chain.get_connection("eth") as connection:
         assert await connection.batch(BATCH) == [[0], "0x10", [2]]
@@ -159,14 +158,14 @@ async def test_batch_raises_the_first_failure_or_returns_all(chain: Any) -> None
     ],
     ids=["missing", "duplicate", "one too many", "wrong id"],
 )
-async def test_a_batch_with_wrong_ids_is_a_protocol_error(spoil: Any, chain: Any, node: ScriptedNode) -> None:
+async def test_a_batch_with_wrong_ids_is_a_protocol_error(spoil: Any, chain: Any, node: FaultServer) -> None:
     node.batch = spoil
     async with chain.get_connection("eth") as connection:
         with pytest.raises(ProtocolError):
             await connection.batch(BATCH)
 
 
-async def test_a_call_keeps_its_connection_until_it_is_answered(node: ScriptedNode) -> None:
+async def test_a_call_keeps_its_connection_until_it_is_answered(node: FaultServer) -> None:
     async with ConnectionPool(node.url, max_connections=1) as pool:
         call = asyncio.create_task((await pool.acquire()).request("echo", [1]))
         with pytest.warns(ResourceWarning, match="unclosed connection"):

@@ -15,11 +15,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from genesis_replicator import ConfigurationError, ConnectionPool
+from genesis_replicator.testing import FaultServer, SeenCall
 from servers.guide import KEY
-from servers.node import ScriptedNode, Seen
 
 
-async def seen_with(node: ScriptedNode, credentials: dict[str, Any] | None, **options: Any) -> Seen:
+async def seen_with(node: FaultServer, credentials: dict[str, Any] | None, **options: Any) -> SeenCall:
     """The call as the node saw it."""
     endpoint = options.pop("endpoint", node.url + "/rpc")
     async with ConnectionPool(endpoint, credentials, **options) as pool, pool.acquire() as connection:
@@ -46,44 +46,44 @@ def basic(text: str) -> str:
     ids=repr,
 )
 async def test_a_form_that_becomes_a_header(
-    credentials: dict[str, Any], header: str, value: str, node: ScriptedNode
+    credentials: dict[str, Any], header: str, value: str, node: FaultServer
 ) -> None:
     seen = await seen_with(node, credentials)
     assert seen.headers[header] == value
     assert seen.path == "/rpc"
 
 
-async def test_a_key_in_the_path(node: ScriptedNode) -> None:
+async def test_a_key_in_the_path(node: FaultServer) -> None:
     seen = await seen_with(node, {"api_key": KEY, "placement": "path"})
     assert seen.path == f"/rpc/{KEY}"
     assert KEY not in str(seen.headers)
 
 
-async def test_a_key_in_the_query(node: ScriptedNode) -> None:
+async def test_a_key_in_the_query(node: FaultServer) -> None:
     seen = await seen_with(
         node, {"api_key": KEY, "placement": "query:dkey"}, endpoint=node.url + "/rpc?network=eth"
     )
     assert parse_qs(urlsplit(seen.path).query) == {"network": ["eth"], "dkey": [KEY]}
 
 
-async def test_userinfo_of_the_url_is_basic_authentication(node: ScriptedNode) -> None:
+async def test_userinfo_of_the_url_is_basic_authentication(node: FaultServer) -> None:
     seen = await seen_with(node, None, endpoint=f"http://rpc:{KEY}@127.0.0.1:{node.port}/")
     assert seen.headers["authorization"] == basic(f"rpc:{KEY}")
     assert seen.headers["host"] == f"127.0.0.1:{node.port}"
 
 
-async def test_headers_of_the_endpoint_are_sent_too(node: ScriptedNode) -> None:
+async def test_headers_of_the_endpoint_are_sent_too(node: FaultServer) -> None:
     seen = await seen_with(node, {"api_key": KEY}, headers={"X-Team": "blue"})
     assert (seen.headers["x-team"], seen.headers["x-api-key"]) == ("blue", KEY)
 
 
-async def test_two_authorizations_are_refused(node: ScriptedNode) -> None:
+async def test_two_authorizations_are_refused(node: FaultServer) -> None:
     with pytest.raises((ConfigurationError, ValueError)):
         await seen_with(node, {"bearer_token": KEY, "username": "rpc", "password": "p:w-9Zk2"})
     assert node.accepted == 0
 
 
-async def test_a_cookie_file_is_read_again_for_each_request(node: ScriptedNode, tmp_path: Path) -> None:
+async def test_a_cookie_file_is_read_again_for_each_request(node: FaultServer, tmp_path: Path) -> None:
     cookie = tmp_path / ".cookie"
     cookie.write_text("__cookie__:first")
     async with ConnectionPool(node.url, {"cookie_file": str(cookie)}) as pool, pool.acquire() as connection:
@@ -111,7 +111,7 @@ def verified_claims(header: str, secret: bytes) -> dict[str, Any]:
 
 
 async def test_an_engine_secret_signs_a_fresh_token_for_each_request(
-    node: ScriptedNode, tmp_path: Path
+    node: FaultServer, tmp_path: Path
 ) -> None:
     secret = hashlib.sha256(b"an engine's secret").digest()
     file = tmp_path / "jwt.hex"

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
+from genesis_replicator.testing import FaultServer, Reply
 from servers import guide
-from servers.node import ScriptedNode
-from servers.reply import Reply
 
 Names = dict[str, Any]
 MakeNames = Callable[[str], Awaitable[Names]]
@@ -84,7 +83,7 @@ async def test_parallel_snippet_connects_every_chain(anvil: str, prelude: MakeNa
 
 
 async def test_timeout_snippet_logs_that_the_attempt_timed_out(
-    node: ScriptedNode, prelude: MakeNames, caplog: pytest.LogCaptureFixture
+    node: FaultServer, prelude: MakeNames, caplog: pytest.LogCaptureFixture
 ) -> None:
     node.on("eth_chainId", Reply(hold=True))
     names = await prelude(node.url)

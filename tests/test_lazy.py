@@ -16,8 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genesis_replicator import ChainManager, ConfigurationError, LazyMapping, LazySequence, ProtocolError
-from servers.node import ScriptedNode
-from servers.reply import Reply
+from genesis_replicator.testing import FaultServer, Reply
 
 OBJECT = '{"a": 1, "b\\u00e9": [1, 2, {"c": null}], "": {}, "z": "x\\ny", "\\ud800": -0.5, "a": 2}'
 ARRAY = '[1, "two", [3, [4]], {"five": 5}, null, true, 1]'
@@ -36,7 +35,7 @@ values = st.recursive(
 def ask() -> Iterator[Ask]:
     """One node and one manager for all texts of this file."""
     manager = ChainManager()
-    with ScriptedNode() as node, asyncio.Runner() as runner:
+    with FaultServer() as node, asyncio.Runner() as runner:
 
         async def request(decode: str) -> Any:
             return await manager.request("eth", "ask", decode=decode)
@@ -240,7 +239,7 @@ async def test_a_wrong_decode_is_told_when_it_is_awaited(chain: ChainManager) ->
     assert error.value.details["argument"] == "decode"
 
 
-async def test_a_connection_decodes_as_its_manager_does(chain: ChainManager, node: ScriptedNode) -> None:
+async def test_a_connection_decodes_as_its_manager_does(chain: ChainManager, node: FaultServer) -> None:
     node.on("ask", Reply(raw_result=ARRAY))
     async with chain.get_connection("eth") as connection:
         assert await connection.request("ask", decode="raw") == ARRAY.encode()

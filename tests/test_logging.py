@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from genesis_replicator import ChainManager, ConnectionPool
-from servers.node import ScriptedNode
+from genesis_replicator.testing import FaultServer
 from servers.wait import SOON, until
 
 LOGGER = logging.getLogger("genesis_replicator")
@@ -51,7 +51,7 @@ async def one_life(url: str) -> None:
         await connection.request("echo")
 
 
-async def test_debug_shows_the_life_of_a_connection_in_order(kept: Kept, node: ScriptedNode) -> None:
+async def test_debug_shows_the_life_of_a_connection_in_order(kept: Kept, node: FaultServer) -> None:
     async with ConnectionPool(node.url) as pool, pool.acquire() as connection:
         await connection.request("echo")
         identity = connection.id
@@ -63,7 +63,7 @@ async def test_debug_shows_the_life_of_a_connection_in_order(kept: Kept, node: S
 
 
 async def test_records_come_from_children_of_the_logger_and_from_one_thread(
-    kept: Kept, node: ScriptedNode
+    kept: Kept, node: FaultServer
 ) -> None:
     await one_life(node.url)
     await until(lambda: "closed" in kept.text())
@@ -74,7 +74,7 @@ async def test_records_come_from_children_of_the_logger_and_from_one_thread(
     assert kept.records[0].thread != threading.get_ident()
 
 
-async def test_a_changed_level_takes_effect_both_ways(kept: Kept, node: ScriptedNode) -> None:
+async def test_a_changed_level_takes_effect_both_ways(kept: Kept, node: FaultServer) -> None:
     LOGGER.setLevel(logging.WARNING)
     await asyncio.sleep(0.3)
     kept.records.clear()
@@ -87,13 +87,13 @@ async def test_a_changed_level_takes_effect_both_ways(kept: Kept, node: Scripted
             await one_life(node.url)
 
 
-async def test_stop_flushes_the_log(kept: Kept, node: ScriptedNode) -> None:
+async def test_stop_flushes_the_log(kept: Kept, node: FaultServer) -> None:
     async with ChainManager() as manager:
         await manager.connect_to_chain("eth", node.url)
     assert "closed" in kept.text()
 
 
-async def test_a_handler_that_blocks_does_not_block_requests(node: ScriptedNode) -> None:
+async def test_a_handler_that_blocks_does_not_block_requests(node: FaultServer) -> None:
     unblock = threading.Event()
     handler = Kept(lambda: unblock.wait(60))
     LOGGER.addHandler(handler)
@@ -111,7 +111,7 @@ async def test_a_handler_that_blocks_does_not_block_requests(node: ScriptedNode)
         unblock.set()
 
 
-async def test_a_handler_that_raises_stops_neither_requests_nor_the_log(node: ScriptedNode) -> None:
+async def test_a_handler_that_raises_stops_neither_requests_nor_the_log(node: FaultServer) -> None:
     def fail() -> None:
         raise ValueError("a bad handler")
 

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from genesis_replicator import ChainManager
-from servers.node import ScriptedNode
-from servers.reply import Reply
+from genesis_replicator.testing import FaultServer, Reply
 
 
 class LoopWithoutReaders(asyncio.SelectorEventLoop):
@@ -42,24 +41,24 @@ def run_on(make_loop: Callable[[], asyncio.AbstractEventLoop], url: str) -> None
         assert runner.run(use(url)) == [[i] for i in range(50)]
 
 
-def test_a_loop_without_add_reader_works(node: ScriptedNode) -> None:
+def test_a_loop_without_add_reader_works(node: FaultServer) -> None:
     node.on("stuck", Reply(hold=True))
     run_on(LoopWithoutReaders, node.url)
 
 
-def test_uvloop_works(node: ScriptedNode) -> None:
+def test_uvloop_works(node: FaultServer) -> None:
     uvloop = pytest.importorskip("uvloop")
     node.on("stuck", Reply(hold=True))
     run_on(uvloop.new_event_loop, node.url)
 
 
-def test_many_loops_one_after_the_other_work(node: ScriptedNode) -> None:
+def test_many_loops_one_after_the_other_work(node: FaultServer) -> None:
     node.on("stuck", Reply(hold=True))
     for _ in range(10):
         run_on(asyncio.new_event_loop, node.url)
 
 
-def test_loops_in_several_threads_share_one_manager(node: ScriptedNode) -> None:
+def test_loops_in_several_threads_share_one_manager(node: FaultServer) -> None:
     manager = ChainManager(max_connections=4)
     ready = threading.Barrier(4)
 
@@ -77,7 +76,7 @@ def test_loops_in_several_threads_share_one_manager(node: ScriptedNode) -> None:
     assert node.peak <= 4
 
 
-def test_a_loop_that_ends_with_calls_in_flight_frees_their_slots(node: ScriptedNode) -> None:
+def test_a_loop_that_ends_with_calls_in_flight_frees_their_slots(node: FaultServer) -> None:
     node.on("stuck", Reply(hold=True))
     manager = ChainManager(max_connections=1)
 

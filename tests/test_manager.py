@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 
 from genesis_replicator import ChainConnectionError, ChainManager, PoolClosedError, UnknownChainError
-from servers.node import ScriptedNode
-from servers.reply import Reply
+from genesis_replicator.testing import FaultServer, Reply
 from servers.wait import soon, until
 
 
-async def test_start_and_stop_may_be_repeated(node: ScriptedNode) -> None:
+async def test_start_and_stop_may_be_repeated(node: FaultServer) -> None:
     manager = ChainManager()
     await manager.stop()
     await manager.start()
@@ -46,7 +45,7 @@ async def test_use_before_start_and_after_stop_is_a_clear_error(name: str) -> No
         await soon(getattr(manager, name)(*CALLS[name]))
 
 
-async def test_stop_ends_calls_in_flight_and_waiters(node: ScriptedNode) -> None:
+async def test_stop_ends_calls_in_flight_and_waiters(node: FaultServer) -> None:
     node.on("slow", Reply(hold=True))
     async with ChainManager(max_connections=1) as manager:
         await manager.connect_to_chain("eth", node.url)
@@ -58,7 +57,7 @@ async def test_stop_ends_calls_in_flight_and_waiters(node: ScriptedNode) -> None
     assert all(isinstance(outcome, ChainConnectionError) for outcome in outcomes)
 
 
-async def test_stop_waits_for_calls_that_end_in_time(node: ScriptedNode) -> None:
+async def test_stop_waits_for_calls_that_end_in_time(node: FaultServer) -> None:
     node.on("slow", Reply("done", hold=True))
     async with ChainManager() as manager:
         await manager.connect_to_chain("eth", node.url)
@@ -73,7 +72,7 @@ async def test_stop_waits_for_calls_that_end_in_time(node: ScriptedNode) -> None
 
 
 async def test_the_same_label_again_is_true_with_equal_arguments_only(
-    chain: ChainManager, node: ScriptedNode, refused_port: int
+    chain: ChainManager, node: FaultServer, refused_port: int
 ) -> None:
     accepted = node.accepted
     assert await chain.connect_to_chain("eth", node.url) is True
@@ -87,7 +86,7 @@ async def test_the_same_label_again_is_true_with_equal_arguments_only(
 
 
 async def test_none_and_empty_credentials_connect_without_credentials(
-    manager: ChainManager, node: ScriptedNode
+    manager: ChainManager, node: FaultServer
 ) -> None:
     assert await manager.connect_to_chain("a", node.url, None)
     assert await manager.connect_to_chain("b", node.url, {})
@@ -107,7 +106,7 @@ async def test_an_unknown_label_is_named_in_its_error(call: str, manager: ChainM
 
 
 async def test_disconnecting_closes_the_sockets_and_forgets_the_label(
-    chain: ChainManager, node: ScriptedNode
+    chain: ChainManager, node: FaultServer
 ) -> None:
     await chain.disconnect_from_chain("eth")
     assert await chain.get_connected_chains() == []
@@ -130,7 +129,7 @@ async def test_status_tells_who_the_node_is_and_how_it_does(chain: ChainManager)
 
 
 async def test_request_many_keeps_the_order_and_bounds_its_concurrency(
-    chain: ChainManager, node: ScriptedNode
+    chain: ChainManager, node: FaultServer
 ) -> None:
     calls: list[tuple[str, Any]] = [("echo", [i]) for i in range(500)]
     assert await chain.request_many("eth", calls, concurrency=3) == [[i] for i in range(500)]
@@ -138,7 +137,7 @@ async def test_request_many_keeps_the_order_and_bounds_its_concurrency(
     assert await chain.request_many("eth", []) == []
 
 
-async def test_request_many_keeps_a_connection_until_somebody_waits_for_one(node: ScriptedNode) -> None:
+async def test_request_many_keeps_a_connection_until_somebody_waits_for_one(node: FaultServer) -> None:
     async with ChainManager(max_connections=1) as manager:
         await manager.connect_to_chain("eth", node.url)
 

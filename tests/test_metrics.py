@@ -10,8 +10,7 @@ import pytest
 
 from genesis_replicator import ChainManager, ConfigurationError, MetricsCollector
 from genesis_replicator.monitoring import prometheus_text
-from servers.node import ScriptedNode
-from servers.reply import Reply
+from genesis_replicator.testing import FaultServer, Reply
 from servers.wait import until
 
 KEYS = {
@@ -32,7 +31,7 @@ async def test_pool_metrics_have_every_key_for_the_whole_and_for_each_chain(chai
     assert metrics["process"]["open_descriptors"] > 3
 
 
-async def test_metrics_follow_what_is_done(chain: ChainManager, node: ScriptedNode) -> None:
+async def test_metrics_follow_what_is_done(chain: ChainManager, node: FaultServer) -> None:
     node.on("slow", Reply(hold=True))
     node.on("bad", Reply(error={"code": -32000, "message": "no"}))
     before = await chain.get_pool_metrics("eth")
@@ -54,7 +53,7 @@ async def test_metrics_follow_what_is_done(chain: ChainManager, node: ScriptedNo
 
 
 async def test_metrics_count_opened_closed_and_lost_connections(
-    chain: ChainManager, node: ScriptedNode
+    chain: ChainManager, node: FaultServer
 ) -> None:
     node.close_connections()
     await until(lambda: node.open == 0)
@@ -117,7 +116,7 @@ async def test_a_removed_alert_stays_silent() -> None:
     assert fired == ["kept"]
 
 
-async def test_an_alert_on_pool_utilization_is_fed_by_the_manager(node: ScriptedNode) -> None:
+async def test_an_alert_on_pool_utilization_is_fed_by_the_manager(node: FaultServer) -> None:
     collector = MetricsCollector()
     fired: list[float] = []
     collector.alert("pool_utilization", above=80, callback=lambda _, value: fired.append(value))
@@ -144,7 +143,7 @@ def test_an_alert_on_an_unknown_metric_is_refused() -> None:
 SAMPLE = re.compile(r'^([a-z_]+)(\{[a-z_]+="(?:[^"\\\n]|\\.)*"(?:,[a-z_]+="(?:[^"\\\n]|\\.)*")*\})? (\S+)$')
 
 
-async def test_the_prometheus_text_can_be_parsed_and_holds_the_chain(node: ScriptedNode) -> None:
+async def test_the_prometheus_text_can_be_parsed_and_holds_the_chain(node: FaultServer) -> None:
     collector = MetricsCollector()
     async with ChainManager(metrics=collector) as manager:
         await manager.connect_to_chain('odd "label"\n', node.url)

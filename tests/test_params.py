@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from genesis_replicator import ChainManager, ConfigurationError
-from servers.node import ScriptedNode
+from genesis_replicator.testing import FaultServer
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -53,7 +53,7 @@ class Number(enum.IntEnum):
     ids=repr,
 )
 async def test_params_arrive_as_json(
-    params: Any, arrives: Any, chain: ChainManager, node: ScriptedNode
+    params: Any, arrives: Any, chain: ChainManager, node: FaultServer
 ) -> None:
     assert await chain.request("eth", "echo", params) == arrives
     assert node.seen[-1].params == arrives
@@ -83,7 +83,7 @@ def circular() -> list[Any]:
     ids=lambda value: type(value).__name__,
 )
 async def test_params_that_are_not_json_are_refused_before_anything_is_sent(
-    params: Any, chain: ChainManager, node: ScriptedNode
+    params: Any, chain: ChainManager, node: FaultServer
 ) -> None:
     with pytest.raises(ConfigurationError, match="params"):
         await chain.request("eth", "echo", params)

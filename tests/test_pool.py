@@ -8,8 +8,7 @@ import re
 import pytest
 
 from genesis_replicator import ConnectionPool, PoolClosedError, PoolTimeoutError, TooManyWaitersError
-from servers.node import ScriptedNode
-from servers.reply import Reply
+from genesis_replicator.testing import FaultServer, Reply
 from servers.wait import soon, until
 
 
@@ -20,14 +19,14 @@ async def use(pool: ConnectionPool) -> str:
         return connection.id
 
 
-async def test_it_opens_at_first_use(node: ScriptedNode) -> None:
+async def test_it_opens_at_first_use(node: FaultServer) -> None:
     async with ConnectionPool(node.url) as pool:
         assert (await pool.get_metrics())["total_connections"] == 0
         await use(pool)
         assert node.accepted == 1
 
 
-async def test_acquire_awaits_and_enters(node: ScriptedNode) -> None:
+async def test_acquire_awaits_and_enters(node: FaultServer) -> None:
     async with ConnectionPool(node.url) as pool:
         connection = await pool.acquire()
         await connection.close()
@@ -35,7 +34,7 @@ async def test_acquire_awaits_and_enters(node: ScriptedNode) -> None:
             assert same.id == connection.id
 
 
-async def test_waiters_are_served_first_come_first_served(node: ScriptedNode) -> None:
+async def test_waiters_are_served_first_come_first_served(node: FaultServer) -> None:
     async with ConnectionPool(node.url, max_connections=1) as pool:
         held = await pool.acquire()
         order: list[int] = []
@@ -52,7 +51,7 @@ async def test_waiters_are_served_first_come_first_served(node: ScriptedNode) ->
         assert order == list(range(20))
 
 
-async def test_a_wait_that_runs_out_tells_the_numbers(node: ScriptedNode) -> None:
+async def test_a_wait_that_runs_out_tells_the_numbers(node: FaultServer) -> None:
     async with ConnectionPool(node.url, max_connections=2, acquire_timeout=30.0) as pool:
         held = [await pool.acquire(), await pool.acquire()]
         with pytest.raises(PoolTimeoutError) as caught:
@@ -69,13 +68,13 @@ async def test_a_wait_that_runs_out_tells_the_numbers(node: ScriptedNode) -> Non
     assert len(re.findall(r"\d+", str(error))) >= 4
 
 
-async def test_the_configured_acquire_timeout_is_the_default(node: ScriptedNode) -> None:
+async def test_the_configured_acquire_timeout_is_the_default(node: FaultServer) -> None:
     async with ConnectionPool(node.url, max_connections=1, acquire_timeout=0.05) as pool, pool.acquire():
         with pytest.raises(PoolTimeoutError):
             await soon(pool.acquire())
 
 
-async def test_no_more_than_max_waiting_callers_wait(node: ScriptedNode) -> None:
+async def test_no_more_than_max_waiting_callers_wait(node: FaultServer) -> None:
     async with ConnectionPool(node.url, max_connections=1, max_waiting=1) as pool:
         held = await pool.acquire()
         waiter = asyncio.create_task(pool.acquire())
@@ -86,7 +85,7 @@ async def test_no_more_than_max_waiting_callers_wait(node: ScriptedNode) -> None
         await (await soon(waiter)).close()
 
 
-async def test_idle_connections_are_closed_above_min_connections(node: ScriptedNode) -> None:
+async def test_idle_connections_are_closed_above_min_connections(node: FaultServer) -> None:
     async with ConnectionPool(node.url, min_connections=1, idle_timeout=0.2) as pool:
         connections = [await pool.acquire() for _ in range(3)]
         for connection in connections:
@@ -98,14 +97,14 @@ async def test_idle_connections_are_closed_above_min_connections(node: ScriptedN
         assert (await pool.get_metrics())["idle_connections"] == 1
 
 
-async def test_without_min_connections_every_idle_connection_is_closed(node: ScriptedNode) -> None:
+async def test_without_min_connections_every_idle_connection_is_closed(node: FaultServer) -> None:
     async with ConnectionPool(node.url, idle_timeout=0.2) as pool:
         await use(pool)
         await until(lambda: node.open == 0)
         assert (await pool.get_metrics())["total_connections"] == 0
 
 
-async def test_a_connection_over_its_lifetime_is_replaced(node: ScriptedNode) -> None:
+async def test_a_connection_over_its_lifetime_is_replaced(node: FaultServer) -> None:
     async with ConnectionPool(node.url, max_lifetime=0.05) as pool:
         first = await use(pool)
         await asyncio.sleep(0.1)
@@ -113,7 +112,7 @@ async def test_a_connection_over_its_lifetime_is_replaced(node: ScriptedNode) ->
         assert node.accepted == 2
 
 
-async def test_resize_changes_the_bound(node: ScriptedNode) -> None:
+async def test_resize_changes_the_bound(node: FaultServer) -> None:
     async with ConnectionPool(node.url, max_connections=1) as pool:
         first = await pool.acquire()
         waiter = asyncio.create_task(pool.acquire())
@@ -128,7 +127,7 @@ async def test_resize_changes_the_bound(node: ScriptedNode) -> None:
         assert (metrics["max_connections"], metrics["total_connections"]) == (1, 1)
 
 
-async def test_drain_replaces_every_connection_and_leaves_the_pool_usable(node: ScriptedNode) -> None:
+async def test_drain_replaces_every_connection_and_leaves_the_pool_usable(node: FaultServer) -> None:
     async with ConnectionPool(node.url) as pool:
         old = await use(pool)
         leased = await pool.acquire()
@@ -141,7 +140,7 @@ async def test_drain_replaces_every_connection_and_leaves_the_pool_usable(node: 
         assert await use(pool) != old
 
 
-async def test_close_waits_for_leases_then_ends_them(node: ScriptedNode) -> None:
+async def test_close_waits_for_leases_then_ends_them(node: FaultServer) -> None:
     pool = ConnectionPool(node.url, max_connections=1)
     async with pool:
         leased = await pool.acquire()
@@ -157,7 +156,7 @@ async def test_close_waits_for_leases_then_ends_them(node: ScriptedNode) -> None
     await until(lambda: node.open == 0)
 
 
-async def test_a_cancelled_acquire_leaves_its_dial_to_the_next_waiter(node: ScriptedNode) -> None:
+async def test_a_cancelled_acquire_leaves_its_dial_to_the_next_waiter(node: FaultServer) -> None:
     async with ConnectionPool(node.url, max_connections=1) as pool:
         for _ in range(20):
             acquire = asyncio.create_task(pool.acquire())
@@ -171,7 +170,7 @@ async def test_a_cancelled_acquire_leaves_its_dial_to_the_next_waiter(node: Scri
 
 
 async def test_a_call_that_is_given_up_costs_its_connection_and_nobody_gets_its_answer(
-    node: ScriptedNode,
+    node: FaultServer,
 ) -> None:
     node.on("slow", Reply("of the slow call", hold=True))
     async with ConnectionPool(node.url, max_connections=1) as pool:

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 import psutil
 
 from genesis_replicator import ChainManager, ConnectionPool, GenesisError
-from servers.node import ScriptedNode
-from servers.reply import Reply
+from genesis_replicator.testing import FaultServer, Reply
 from servers.wait import soon, until
 
 
@@ -49,7 +48,7 @@ def check_balance(metrics: dict[str, int]) -> None:
 
 
 async def test_three_thousand_callers_of_three_chains_stay_within_the_bound(
-    new_node: Callable[[], ScriptedNode],
+    new_node: Callable[[], FaultServer],
 ) -> None:
     nodes = [new_node() for _ in range(3)]
     async with ChainManager(max_connections=8) as manager:
@@ -64,16 +63,14 @@ async def test_three_thousand_callers_of_three_chains_stay_within_the_bound(
     check_balance(metrics)
 
 
-async def test_one_connection_serves_a_hundred_calls_in_a_row(
-    chain: ChainManager, node: ScriptedNode
-) -> None:
+async def test_one_connection_serves_a_hundred_calls_in_a_row(chain: ChainManager, node: FaultServer) -> None:
     for i in range(100):
         assert await chain.request("eth", "echo", [i]) == [i]
     assert node.accepted == 1
 
 
 async def test_an_idle_connection_of_one_chain_makes_room_for_another(
-    new_node: Callable[[], ScriptedNode],
+    new_node: Callable[[], FaultServer],
 ) -> None:
     first, second = new_node(), new_node()
     async with ChainManager(max_connections=1) as manager:
@@ -85,7 +82,7 @@ async def test_an_idle_connection_of_one_chain_makes_room_for_another(
         assert (await manager.get_pool_metrics())["total_connections"] == 1
 
 
-async def test_a_leased_connection_is_never_evicted(new_node: Callable[[], ScriptedNode]) -> None:
+async def test_a_leased_connection_is_never_evicted(new_node: Callable[[], FaultServer]) -> None:
     first, second = new_node(), new_node()
     async with ChainManager(max_connections=2) as manager:
         await manager.connect_to_chain("a", first.url)
@@ -108,7 +105,7 @@ FAULTS = [
 ]
 
 
-async def test_the_counts_add_up_after_every_kind_of_fault(node: ScriptedNode) -> None:
+async def test_the_counts_add_up_after_every_kind_of_fault(node: FaultServer) -> None:
     async with ConnectionPool(node.url, max_connections=4, acquire_timeout=20.0) as pool:
         node.on("bad", *FAULTS * 15, Reply("good"))
 

@@ -9,8 +9,7 @@ import textwrap
 
 import pytest
 
-from servers.node import ScriptedNode
-from servers.reply import Reply
+from genesis_replicator.testing import FaultServer, Reply
 
 RUNS = int(os.environ.get("GENESIS_EXIT_RUNS", "10"))
 
@@ -87,13 +86,13 @@ SHAPES = {
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.timeout(60 + 5 * RUNS)
-def test_a_process_that_ends_with_work_in_flight_ends_in_silence(shape: str, node: ScriptedNode) -> None:
+def test_a_process_that_ends_with_work_in_flight_ends_in_silence(shape: str, node: FaultServer) -> None:
     node.on("slow", Reply(hold=True))
     for _ in range(max(1, RUNS // len(SHAPES))):
         check_clean(run(PREPARE + textwrap.dedent(SHAPES[shape]), node.url))
 
 
-def test_asyncio_run_works_ten_times_in_one_process(node: ScriptedNode) -> None:
+def test_asyncio_run_works_ten_times_in_one_process(node: FaultServer) -> None:
     script = """
         async def main():
             manager = await prepare()
@@ -164,7 +163,7 @@ FORKS = {
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.parametrize("way", FORKS)
-def test_after_a_fork_old_objects_say_so_and_new_ones_work(way: str, node: ScriptedNode) -> None:
+def test_after_a_fork_old_objects_say_so_and_new_ones_work(way: str, node: FaultServer) -> None:
     script = textwrap.dedent(FORK) + textwrap.dedent(FORKS[way])
     script += "assert asyncio.run(call(old)) == [1]\nasyncio.run(old.stop())\n"
     # Python itself warns of a fork while other threads run; that is what is tested here.

@@ -61,6 +61,23 @@ PATHS: dict[str, set[str]] = {
     | {"RateLimitExceededError"},
     f"{ROOT}.monitoring": {"MetricsCollector"},
 }
+#: What is for tests has a path of its own, and no other.
+TESTING = {
+    "FAULTS",
+    "Authority",
+    "Bandwidth",
+    "FaultServer",
+    "Latency",
+    "LimitData",
+    "Reply",
+    "ResetPeer",
+    "SeenCall",
+    "Slicer",
+    "SlowClose",
+    "Timeout",
+    "Toxic",
+    "ToxicProxy",
+}
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -70,6 +87,17 @@ def test_each_import_path_has_its_names_and_lists_them(path: str) -> None:
     assert all(hasattr(module, name) for name in module.__all__)
     assert len(module.__all__) == len(set(module.__all__))
     assert module.__doc__
+
+
+def test_what_is_for_tests_is_documented_in_a_path_of_its_own() -> None:
+    testing = importlib.import_module(f"{ROOT}.testing")
+    assert set(testing.__all__) == TESTING
+    for name in TESTING - {"FAULTS"}:
+        value = getattr(testing, name)
+        assert value.__module__ == f"{ROOT}.testing"
+        members = [member for key, member in vars(value).items() if not key.startswith("_")]
+        assert all(inspect.getdoc(member) for member in (value, *members) if callable(member))
+    assert not TESTING & set(vars(genesis_replicator))
 
 
 def test_a_name_is_the_same_object_under_every_path() -> None:

@@ -16,8 +16,7 @@ import pytest
 
 import genesis_replicator
 from genesis_replicator import ChainManager, ConnectionPool, GenesisError, MetricsCollector
-from servers.node import ScriptedNode
-from servers.reply import Reply
+from genesis_replicator.testing import FaultServer, Reply
 from servers.wait import soon
 
 CANARY = "cN4ry7Qm2VxT9pLw4ZsRb8Nd"
@@ -89,7 +88,7 @@ FAILURES = [
 ]
 
 
-async def failures(endpoint: str, credentials: Any, node: ScriptedNode, port: int) -> list[BaseException]:
+async def failures(endpoint: str, credentials: Any, node: FaultServer, port: int) -> list[BaseException]:
     """The errors of everything that goes wrong with these credentials."""
     errors: list[BaseException] = []
     async with ConnectionPool(endpoint, credentials) as pool, pool.acquire() as connection:
@@ -110,7 +109,7 @@ async def failures(endpoint: str, credentials: Any, node: ScriptedNode, port: in
 
 
 @pytest.mark.parametrize("form", FORMS)
-async def test_no_error_shows_the_secret(form: str, node: ScriptedNode, refused_port: int) -> None:
+async def test_no_error_shows_the_secret(form: str, node: FaultServer, refused_port: int) -> None:
     endpoint = endpoint_of(form, f"127.0.0.1:{node.port}")
     for error in await failures(endpoint, FORMS[form], node, refused_port):
         for text in texts_of_error(error):
@@ -120,7 +119,7 @@ async def test_no_error_shows_the_secret(form: str, node: ScriptedNode, refused_
 
 @pytest.mark.parametrize("form", FORMS)
 async def test_no_object_log_or_metric_shows_the_secret(
-    form: str, node: ScriptedNode, caplog: pytest.LogCaptureFixture
+    form: str, node: FaultServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     endpoint = endpoint_of(form, f"127.0.0.1:{node.port}")
     collector = MetricsCollector()

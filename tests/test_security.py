@@ -9,8 +9,8 @@ import pytest
 
 from genesis_replicator import ChainManager, InvalidCredentialsError, SecurityError
 from genesis_replicator.security import validate_credentials
+from genesis_replicator.testing import FaultServer
 from servers.guide import KEY
-from servers.node import ScriptedNode
 
 GOOD: list[dict[str, Any]] = [
     {"api_key": KEY},
@@ -85,7 +85,7 @@ async def test_what_is_not_a_mapping_is_a_type_error(misuse: Any) -> None:
 
 @pytest.mark.parametrize("credentials", [bad for bad in BAD if bad], ids=repr)
 async def test_connecting_with_bad_credentials_dials_nothing(
-    credentials: dict[str, Any], manager: ChainManager, node: ScriptedNode
+    credentials: dict[str, Any], manager: ChainManager, node: FaultServer
 ) -> None:
     with pytest.raises((SecurityError, ValueError, TypeError)) as caught:
         await manager.connect_to_chain("eth", node.url, credentials)
@@ -94,7 +94,7 @@ async def test_connecting_with_bad_credentials_dials_nothing(
     assert await manager.get_connected_chains() == []
 
 
-async def test_placeholders_are_invalid_credentials(manager: ChainManager, node: ScriptedNode) -> None:
+async def test_placeholders_are_invalid_credentials(manager: ChainManager, node: FaultServer) -> None:
     with pytest.raises(InvalidCredentialsError):
         await manager.connect_to_chain("eth", node.url, {"api_key": "your_key"})
     with pytest.raises(SecurityError):

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from genesis_replicator import ChainManager, RpcError
-from servers.node import ScriptedNode
-from servers.reply import Reply
+from genesis_replicator.testing import FaultServer, Reply
 
 #: Many times what one slice can hold, in containers that are put together in parts.
 VALUE = {
@@ -39,7 +38,7 @@ class Watched:
 
 
 @pytest.fixture
-def large(node: ScriptedNode) -> None:
+def large(node: FaultServer) -> None:
     node.on("large", Reply(raw_result=json.dumps(VALUE)))
 
 

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from genesis_replicator import ChainManager, ConfigurationError, PoolClosedError, RpcError, UnknownChainError
-from servers.node import ScriptedNode
-from servers.reply import Reply
+from genesis_replicator.testing import FaultServer, Reply
 from servers.wait import soon, until
 
 Call = tuple[str, list[Any]]
@@ -79,7 +78,7 @@ async def test_every_call_gives_its_result_with_its_number(chain: ChainManager, 
     assert await soon(all_of(chain.stream("eth", given([])))) == []
 
 
-async def test_a_result_comes_as_soon_as_it_is_there(chain: ChainManager, node: ScriptedNode) -> None:
+async def test_a_result_comes_as_soon_as_it_is_there(chain: ChainManager, node: FaultServer) -> None:
     node.on("slow", Reply("slow", hold=True))
     stream = chain.stream("eth", [("slow", []), ("echo", [1]), ("echo", [2])])
     first = [await soon(anext(stream)), await soon(anext(stream))]
@@ -89,7 +88,7 @@ async def test_a_result_comes_as_soon_as_it_is_there(chain: ChainManager, node: 
 
 
 @pytest.mark.parametrize("wrap", [lambda calls: calls, OnlyAsync], ids=["iterable", "async iterable"])
-async def test_no_more_is_read_than_there_is_room(chain: ChainManager, node: ScriptedNode, wrap: Any) -> None:
+async def test_no_more_is_read_than_there_is_room(chain: ChainManager, node: FaultServer, wrap: Any) -> None:
     calls = Endless()
     stream = chain.stream("eth", wrap(calls), concurrency=5)
     assert calls.read == 0
@@ -101,7 +100,7 @@ async def test_no_more_is_read_than_there_is_room(chain: ChainManager, node: Scr
     assert node.calls("echo") <= 19 + 5
 
 
-async def test_calls_go_on_while_nobody_waits_for_one(chain: ChainManager, node: ScriptedNode) -> None:
+async def test_calls_go_on_while_nobody_waits_for_one(chain: ChainManager, node: FaultServer) -> None:
     stream = chain.stream("eth", Endless(), concurrency=5)
     await soon(anext(stream))
     await until(lambda: node.calls("echo") == 5)
@@ -124,7 +123,7 @@ async def test_a_waiting_async_iterable_does_not_hold_back_results(chain: ChainM
 @pytest.mark.parametrize("end", ["aclose", "aclosing", "drop"])
 @pytest.mark.parametrize("wrap", [lambda calls: calls, OnlyAsync], ids=["iterable", "async iterable"])
 async def test_leaving_ends_the_calls_and_frees_what_they_held(
-    chain: ChainManager, node: ScriptedNode, end: str, wrap: Any
+    chain: ChainManager, node: FaultServer, end: str, wrap: Any
 ) -> None:
     node.on("slow", Reply(hold=True))
     endless = Endless()
@@ -172,7 +171,7 @@ async def test_closing_ends_an_async_iterable_that_waits(chain: ChainManager) ->
     await soon(ended.wait())
 
 
-async def test_the_first_failure_ends_the_others(chain: ChainManager, node: ScriptedNode) -> None:
+async def test_the_first_failure_ends_the_others(chain: ChainManager, node: FaultServer) -> None:
     node.on("slow", Reply(hold=True))
     stream = chain.stream("eth", [("slow", []), ("nonsense", []), ("slow", [])])
     with pytest.raises(RpcError):
@@ -224,7 +223,7 @@ async def test_a_call_that_is_none_is_an_error_after_the_others(
         await soon(anext(stream))
 
 
-async def test_a_cancelled_wait_loses_no_result(chain: ChainManager, node: ScriptedNode) -> None:
+async def test_a_cancelled_wait_loses_no_result(chain: ChainManager, node: FaultServer) -> None:
     node.on("slow", Reply("slow", hold=True))
     stream = chain.stream("eth", [("slow", [])] * 20, concurrency=20)
     waits = [asyncio.create_task(soon(anext(stream))) for _ in range(5)]
@@ -276,7 +275,7 @@ async def test_the_label_is_looked_up_when_the_first_result_is_asked_for(chain: 
         await anext(chain.stream("eth", echoes(1)))
 
 
-async def test_each_call_has_the_timeout_for_itself(chain: ChainManager, node: ScriptedNode) -> None:
+async def test_each_call_has_the_timeout_for_itself(chain: ChainManager, node: FaultServer) -> None:
     node.on("slow", Reply(hold=True))
     stream = chain.stream("eth", [("slow", []), ("echo", [1])], timeout=0.1, return_exceptions=True)
     results = dict(await soon(all_of(stream)))

@@ -16,12 +16,11 @@ from genesis_replicator import (
     PoolTimeoutError,
     RequestTimeoutError,
 )
-from servers.node import ScriptedNode
-from servers.reply import Reply
+from genesis_replicator.testing import FaultServer, Reply
 from servers.wait import soon
 
 
-async def test_a_node_that_never_answers_is_a_receive_timeout(chain: Any, node: ScriptedNode) -> None:
+async def test_a_node_that_never_answers_is_a_receive_timeout(chain: Any, node: FaultServer) -> None:
     node.on("slow", Reply(hold=True))
     with pytest.raises(RequestTimeoutError) as caught:
         await soon(chain.request("eth", "slow", timeout=0.1))
@@ -31,7 +30,7 @@ async def test_a_node_that_never_answers_is_a_receive_timeout(chain: Any, node: 
     assert caught.value.chain_id == "eth"
 
 
-async def test_a_wait_for_a_slot_in_request_is_a_pool_timeout(node: ScriptedNode) -> None:
+async def test_a_wait_for_a_slot_in_request_is_a_pool_timeout(node: FaultServer) -> None:
     async with ChainManager(max_connections=1) as manager:
         await manager.connect_to_chain("eth", node.url)
         async with manager.get_connection("eth"):
@@ -49,7 +48,7 @@ async def test_a_peer_that_accepts_and_never_speaks_tls_is_a_connect_timeout() -
     assert caught.value.phase == "connect"
 
 
-async def test_the_default_of_the_manager_is_used_and_infinity_is_none(node: ScriptedNode) -> None:
+async def test_the_default_of_the_manager_is_used_and_infinity_is_none(node: FaultServer) -> None:
     node.on("slow", Reply("late", hold=True))
     async with ChainManager(request_timeout=0.1) as manager:
         await manager.connect_to_chain("eth", node.url, timeout=30)
@@ -62,14 +61,14 @@ async def test_the_default_of_the_manager_is_used_and_infinity_is_none(node: Scr
         assert await soon(patient) == "late"
 
 
-async def test_one_deadline_bounds_all_calls_of_request_many(chain: Any, node: ScriptedNode) -> None:
+async def test_one_deadline_bounds_all_calls_of_request_many(chain: Any, node: FaultServer) -> None:
     node.on("slow", Reply(delay=0.05))
     with pytest.raises(TimeoutError):
         await soon(chain.request_many("eth", [("slow", [])] * 1000, concurrency=1, timeout=0.3))
 
 
 async def test_a_queued_call_on_a_busy_connection_keeps_its_own_deadline(
-    chain: Any, node: ScriptedNode
+    chain: Any, node: FaultServer
 ) -> None:
     node.on("slow", Reply("done", hold=True))
     async with chain.get_connection("eth") as connection:
@@ -90,7 +89,7 @@ async def test_request_many_names_the_phase_that_took_its_time(chain: Any) -> No
         await connection.close()
 
 
-async def test_a_connect_that_waits_for_a_slot_is_a_pool_timeout(chain: Any, node: ScriptedNode) -> None:
+async def test_a_connect_that_waits_for_a_slot_is_a_pool_timeout(chain: Any, node: FaultServer) -> None:
     held = [await chain.get_connection("eth") for _ in range(10)]
     with pytest.raises(PoolTimeoutError) as caught:
         await soon(chain.connect_to_chain("other", node.url, timeout=0.05))

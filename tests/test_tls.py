@@ -2,57 +2,49 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-import trustme
 
 from genesis_replicator import ChainManager, ConnectionPool, TlsError
-from servers.node import ScriptedNode
+from genesis_replicator.testing import Authority, FaultServer
 from servers.wait import soon
 
 
 @pytest.fixture(scope="module")
-def authority() -> trustme.CA:
+def authority() -> Authority:
     """An authority that no system trusts."""
-    return trustme.CA()
+    return Authority()
 
 
 @pytest.fixture
-def ca(authority: trustme.CA, tmp_path: Path) -> Path:
+def ca(authority: Authority, tmp_path: Path) -> Path:
     """Its certificate as a file."""
     path = tmp_path / "ca.pem"
-    authority.cert_pem.write_to_path(str(path))
+    path.write_bytes(authority.pem)
     return path
 
 
 @pytest.fixture
-def tls_node(authority: trustme.CA) -> Iterator[Callable[[str], ScriptedNode]]:
+def tls_node(authority: Authority) -> Iterator[Callable[[str], FaultServer]]:
     """Makes nodes whose certificate is for the host that is asked for."""
     with ExitStack() as stack:
-
-        def make(host: str) -> ScriptedNode:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            authority.issue_cert(host).configure_cert(context)
-            return stack.enter_context(ScriptedNode(context))
-
-        yield make
+        yield lambda host: stack.enter_context(FaultServer(tls=authority.context(host)))
 
 
 async def test_https_works_with_the_authority_given_as_a_path_or_as_bytes(
-    tls_node: Callable[[str], ScriptedNode], ca: Path, authority: trustme.CA
+    tls_node: Callable[[str], FaultServer], ca: Path, authority: Authority
 ) -> None:
     node = tls_node("127.0.0.1")
-    for given in (ca, str(ca), authority.cert_pem.bytes()):
+    for given in (ca, str(ca), authority.pem):
         async with ConnectionPool(node.url, ca=given) as pool, pool.acquire() as connection:
             assert await soon(connection.request("echo", [1])) == [1]
 
 
 async def test_a_connection_over_tls_is_reused(
-    tls_node: Callable[[str], ScriptedNode], ca: Path, manager: ChainManager
+    tls_node: Callable[[str], FaultServer], ca: Path, manager: ChainManager
 ) -> None:
     node = tls_node("127.0.0.1")
     await manager.connect_to_chain("eth", node.url, ca=ca)
@@ -62,7 +54,7 @@ async def test_a_connection_over_tls_is_reused(
 
 
 async def test_an_unknown_authority_is_refused(
-    tls_node: Callable[[str], ScriptedNode], manager: ChainManager
+    tls_node: Callable[[str], FaultServer], manager: ChainManager
 ) -> None:
     node = tls_node("127.0.0.1")
     with pytest.raises(TlsError) as caught:
@@ -73,7 +65,7 @@ async def test_an_unknown_authority_is_refused(
 
 
 async def test_a_certificate_of_another_host_is_refused(
-    tls_node: Callable[[str], ScriptedNode], ca: Path
+    tls_node: Callable[[str], FaultServer], ca: Path
 ) -> None:
     node = tls_node("other.example")
     async with ConnectionPool(node.url, ca=ca) as pool:

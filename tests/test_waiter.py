@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from genesis_replicator import ChainManager
-from servers.node import ScriptedNode
-from servers.reply import Reply
+from genesis_replicator.testing import FaultServer, Reply
 from servers.wait import until
 
 # The tasks of asyncio without its C accelerator.
@@ -48,7 +47,7 @@ async def test_a_coroutine_can_be_driven_by_hand(chain: ChainManager) -> None:
     assert value_of(coroutine) == [1]
 
 
-async def test_one_that_is_resumed_too_early_waits_on(chain: ChainManager, node: ScriptedNode) -> None:
+async def test_one_that_is_resumed_too_early_waits_on(chain: ChainManager, node: FaultServer) -> None:
     node.on("slow", Reply(hold=True))
     coroutine = chain.request("eth", "slow")
     waiter = coroutine.send(None)
@@ -131,7 +130,7 @@ async def test_a_waiter_that_somebody_cancels_is_replaced(chain: ChainManager) -
 
 @pytest.mark.parametrize("kind", [asyncio.Task, PyTask], ids=["C", "Python"])
 async def test_tasks_of_both_kinds_resume_and_are_cancelled_with_the_message(
-    kind: type[asyncio.Task[Any]], chain: ChainManager, node: ScriptedNode
+    kind: type[asyncio.Task[Any]], chain: ChainManager, node: FaultServer
 ) -> None:
     node.on("slow", Reply(hold=True))
     variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable")
@@ -150,7 +149,7 @@ async def test_tasks_of_both_kinds_resume_and_are_cancelled_with_the_message(
         await stuck
 
 
-def test_in_debug_mode_a_slow_task_is_named(node: ScriptedNode, caplog: pytest.LogCaptureFixture) -> None:
+def test_in_debug_mode_a_slow_task_is_named(node: FaultServer, caplog: pytest.LogCaptureFixture) -> None:
     async def dawdle(manager: ChainManager) -> None:
         await manager.request("eth", "echo", [1])
         block()
@@ -168,7 +167,7 @@ def test_in_debug_mode_a_slow_task_is_named(node: ScriptedNode, caplog: pytest.L
     assert not any("LoopBridge" in message for message in slow)
 
 
-def test_a_task_that_ends_the_loop_leaves_the_others_their_results(node: ScriptedNode) -> None:
+def test_a_task_that_ends_the_loop_leaves_the_others_their_results(node: FaultServer) -> None:
     manager = ChainManager()
     loop = asyncio.new_event_loop()
 

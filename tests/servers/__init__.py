@@ -1,1 +1,1 @@
-"""The servers that the tests talk to: a scripted JSON-RPC node and a real anvil. All listen on 127.0.0.1."""
+"""What the tests need besides `genesis_replicator.testing`: a real anvil, the guide taken apart, waiting."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -17,8 +18,10 @@ NETWORK_ID = 31337
 
 
 def find() -> str | None:
-    """The command, or None where npm has not installed it."""
-    command = os.environ.get("GENESIS_ANVIL") or Path(__file__).parent.parent / "node/node_modules/.bin/anvil"
+    """The program, not npm's script around it, which would keep signals from it; None if there is none."""
+    modules = Path(__file__).parent.parent / "node/node_modules"
+    installed = sorted(modules.glob("@foundry-rs/anvil-*/bin/anvil"))
+    command = os.environ.get("GENESIS_ANVIL") or (installed[0] if installed else modules / ".bin/anvil")
     return str(command) if Path(command).exists() else None
 
 
@@ -38,23 +41,57 @@ def ask(url: str, method: str) -> object:
         return json.load(answer)["result"]
 
 
-@contextlib.contextmanager
-def running(command: str) -> Iterator[str]:
-    """Start an anvil, wait until it answers, give its URL, and end that process."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    arguments = [command, "--host", "127.0.0.1", "--port", str(port), "--silent"]
-    process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL)
-    try:
-        _wait_until_it_answers(process, url)
-        yield url
-    finally:
-        process.terminate()
+class Anvil:
+    """An anvil on a port of its own, which can be started again there."""
+
+    def __init__(self, command: str) -> None:
+        """Choose the port; nothing runs yet."""
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._command = [command, "--host", "127.0.0.1", "--port", str(self.port), "--silent"]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *options: str) -> None:
+        """Start it and wait until it answers."""
+        self._process = subprocess.Popen([*self._command, *options], stdin=subprocess.DEVNULL)
+        _wait_until_it_answers(self._process, self.url)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send its process a signal."""
+        if self._process is not None:
+            self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it without a chance to say goodbye."""
+        self.send(signal.SIGKILL)
+        self._wait()
+
+    def stop(self) -> None:
+        """End it."""
+        self.send(signal.SIGTERM)
+        # One that was stopped could not end.
+        self.send(signal.SIGCONT)
+        self._wait()
+
+    def _wait(self) -> None:
+        if self._process is None:
+            return
         try:
-            process.wait(10)
+            self._process.wait(10)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(10)
+            self._process.kill()
+            self._process.wait(10)
+
+
+@contextlib.contextmanager
+def running(command: str) -> Iterator[Anvil]:
+    """An anvil that answers, until the block ends."""
+    anvil = Anvil(command)
+    try:
+        anvil.start()
+        yield anvil
+    finally:
+        anvil.stop()
 
 
 def _wait_until_it_answers(process: subprocess.Popen[bytes], url: str) -> None:
