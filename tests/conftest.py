@@ -26,7 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--uvloop"):
         import uvloop
 
-        # Not pytest-asyncio's hook: tests that call asyncio.run are meant too, and the threads of the servers.
+        # Not by pytest-asyncio's hook: tests that call asyncio.run are meant too, and the servers' threads.
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 
 
