@@ -18,7 +18,7 @@ SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find src -name '*.rs')
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 
-.PHONY: demo test check bench bench-engine instructions wheel wheel-check fmt
+.PHONY: demo test check bench storm bench-engine instructions wheel wheel-check fmt
 .DELETE_ON_ERROR:
 
 # npm's own `anvil` is a script around the program, and ending a script would leave the program behind.
@@ -43,6 +43,9 @@ check: $(BUILT) $(DENY)
 
 bench: $(BUILT) $(PEERS)
 	$(BENCH)/bin/python benches/run.py --save
+
+storm: $(BUILT) $(PEERS)
+	$(BENCH)/bin/python benches/storm.py --save
 
 bench-engine:
 	cargo bench $(ENGINE_BENCH) --bench engine
