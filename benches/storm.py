@@ -35,9 +35,9 @@ NAMES = (
 )
 INTRODUCTION = """
 Made by `{command}`: {connections} connections, {seconds:g} s in which each caller asks a healthy node, which
-answers after {pause} ms, and is cancelled at a random moment; then ten plain requests at once, of which each may
-take 10 s. *In use* and *waiting* are what the client itself says afterwards. *Descriptors left* are open when it is
-closed, and were not before it was opened.
+answers after {pause} ms, and is cancelled at a random moment; then ten plain requests at once, of which each
+may take 10 s. *In use* and *waiting* are what the client itself says afterwards. *Descriptors left* are open
+when it is closed, and were not before it was opened.
 """.strip()
 
 

@@ -1,4 +1,4 @@
-"""A storm of cancellations: `python -m workers.storm TASK SECONDS` prints what it leaves of a client, as JSON."""
+"""A storm of cancellations: `python -m workers.storm TASK SECONDS` prints what it leaves of a client, in JSON."""
 
 from __future__ import annotations
 
