@@ -18,7 +18,7 @@ SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find src -name '*.rs')
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 
-.PHONY: demo test check bench storm bench-engine instructions wheel wheel-check fmt
+.PHONY: demo test check soak bench storm bench-engine instructions wheel wheel-check fmt
 .DELETE_ON_ERROR:
 
 # npm's own `anvil` is a script around the program, and ending a script would leave the program behind.
@@ -40,6 +40,10 @@ check: $(BUILT) $(DENY)
 	$(BIN)/stubtest genesis_replicator
 	$(BIN)/python tools/audit.py
 	$(MAKE) test
+
+# For example `make soak SOAK='--seconds 600'`, or `SOAK='--help'`.
+soak: $(BUILT)
+	PYTHONPATH=tests $(BIN)/python -m soak $(SOAK)
 
 bench: $(BUILT) $(PEERS)
 	$(BENCH)/bin/python benches/run.py --save

@@ -1,4 +1,4 @@
-"""A storm of cancellations: `python -m workers.storm TASK SECONDS` prints what it leaves of a client, in JSON."""
+"""A storm of cancellations: `python -m workers.storm TASK SECONDS` prints what it leaves of a client."""
 
 from __future__ import annotations
 
