@@ -18,7 +18,7 @@ SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find src -name '*.rs')
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 
-.PHONY: demo test check soak bench storm bench-engine instructions wheel wheel-check fmt
+.PHONY: demo test test-all check soak bench storm bench-engine instructions wheel wheel-check fmt
 .DELETE_ON_ERROR:
 
 # npm's own `anvil` is a script around the program, and ending a script would leave the program behind.
@@ -29,6 +29,9 @@ demo: $(BUILT) $(NODES)
 test: $(BUILT) $(NODES)
 	cargo test --locked --no-default-features
 	$(BIN)/pytest
+
+test-all: wheel $(NODES)
+	$(BIN)/python tools/test_all.py
 
 check: $(BUILT) $(DENY)
 	cargo fmt --all --check

@@ -159,6 +159,27 @@ THREADS = {
             thread.start()
         """,
 }
+LOGS = {
+    "a log handler that never returns": """
+        import logging
+        blocked = threading.Event()
+        class Blocking(logging.Handler):
+            # Else Python's own logging would wait for it at exit.
+            def createLock(self):
+                self.lock = None
+            def emit(self, record):
+                blocked.set()
+                threading.Event().wait()
+        logging.getLogger("genesis_replicator").addHandler(Blocking())
+        logging.getLogger("genesis_replicator").setLevel(logging.DEBUG)
+        async def main():
+            manager = await prepare()
+            task = asyncio.create_task(manager.request("eth", "slow"))
+            assert blocked.wait(20)
+            assert await manager.request("eth", "echo", [1]) == [1]
+        asyncio.run(main())
+        """,
+}
 LOOPS = {
     "a loop closed in flight": """
         loop = asyncio.new_event_loop()
@@ -291,7 +312,7 @@ asyncio.run(main())
 
 
 def _all() -> dict[str, str]:
-    found = {name: body for group in (IN_FLIGHT, THREADS, LOOPS) for name, body in group.items()}
+    found = {name: body for group in (IN_FLIGHT, THREADS, LOGS, LOOPS) for name, body in group.items()}
     found |= {name: INTERRUPT + textwrap.dedent(body) for name, body in INTERRUPTED.items()}
     found |= {name: FORK + textwrap.dedent(body) + AFTER_FORK for name, body in FORKED.items()}
     found |= {f"multiprocessing, {way}": body for way, body in STARTED.items()}
