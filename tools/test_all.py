@@ -1,6 +1,6 @@
 """The suite with every Python here from 3.11 on, each with asyncio's own event loop and with uvloop.
 
-Each has an environment of its own in `.venvs`, with the wheel of `dist`. They are looked for on PATH and in pyenv.
+Each has an environment of its own in `.venvs`, with the wheel of `dist`; PATH and pyenv are searched.
 """
 
 from __future__ import annotations
