@@ -58,7 +58,7 @@ async def got(chain: ChainManager) -> str | None:
 async def test_a_result_is_what_json_loads_makes_of_it_or_an_error(
     make: Any, chain: ChainManager, node: FaultServer
 ) -> None:
-    source = random.Random(20)
+    source = random.Random(20)  # noqa: S311
     for _ in range(300):
         document = make(source)
         node.on("ask", Reply(raw_result=document))

@@ -11,7 +11,7 @@ import pytest
 
 from genesis_replicator import ChainManager
 from genesis_replicator.testing import FaultServer, Reply
-from servers.wait import SOON, soon, until
+from servers.wait import soon, until
 
 CONNECTIONS = 10
 #: Seconds of a storm. `make storm` goes on for longer, side by side with other clients.
@@ -64,22 +64,3 @@ async def test_after_a_storm_ten_of_ten_are_served_and_nothing_is_left(callers: 
         assert sum(cancelled)
         # The server's side of the sockets is in this process too.
         await until(lambda: descriptors() <= before)
-
-
-async def test_ten_thousand_tasks_that_are_cancelled_at_once_leave_nothing(
-    chain: ChainManager, node: FaultServer
-) -> None:
-    node.on("stuck", Reply(hold=True))
-    tasks = [asyncio.ensure_future(chain.request("eth", "stuck")) for _ in range(10_000)]
-    await until(lambda: node.calls("stuck") == CONNECTIONS)
-    async with asyncio.timeout(SOON):
-        while (await chain.get_pool_metrics())["waiting_requests"] < len(tasks) - CONNECTIONS:
-            await asyncio.sleep(0.01)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    assert all(task.cancelled() for task in tasks)
-    metrics = await chain.get_pool_metrics()
-    assert (metrics["active_connections"], metrics["waiting_requests"]) == (0, 0)
-    async with asyncio.timeout(SOON), chain.get_connection("eth") as connection:
-        assert await connection.request("echo", [1]) == [1]

@@ -7,7 +7,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Mapping
 
-from soak import cancellations, crowd, lives, mix, node
+from soak import cancellations, crowd, faulty, lives, mix, node
 from soak.report import Part
 
 
@@ -17,6 +17,7 @@ def parts(options: argparse.Namespace) -> Mapping[str, Callable[[node.Urls], Par
         "mix": lambda urls: asyncio.run(mix.run(urls, options.seconds)),
         "crowd": lambda urls: asyncio.run(crowd.run(urls)),
         "cancellations": lambda urls: asyncio.run(cancellations.run(urls, options.cancellations)),
+        "faulty": lambda _: faulty.run(options.faulty),
         "processes": lambda _: lives.run(options.processes),
     }
 
@@ -26,6 +27,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="soak", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="of the mix")
     parser.add_argument("--cancellations", type=int, default=1_000_000)
+    parser.add_argument("--faulty", type=int, default=100_000, help="calls that meet faults")
     parser.add_argument("--processes", type=int, default=200, help="runs of each kind")
     parser.add_argument("--parts", help="names with commas between them; all if it is left out")
     options = parser.parse_args()
