@@ -21,7 +21,7 @@ export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 # How long each parser is fed with made-up input.
 FUZZ_SECONDS ?= 10
 
-.PHONY: demo test check fuzz bench bench-engine instructions wheel wheel-check fmt bench-limiters
+.PHONY: demo test check fuzz bench bench-engine instructions wheel wheel-check fmt bench-limiters test-all soak storm
 .DELETE_ON_ERROR:
 
 # npm's own `anvil` is a script around the program, and ending a script would leave the program behind.
@@ -33,6 +33,9 @@ test: $(BUILT) $(NODES)
 	cargo test --locked --no-default-features
 	cargo test --locked --package genesis-loom
 	$(BIN)/pytest
+
+test-all: wheel $(NODES)
+	$(BIN)/python tools/test_all.py
 
 check: $(BUILT) $(DENY)
 	cargo fmt --all --check
@@ -52,12 +55,17 @@ fuzz:
 			-max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=512 -verbosity=0 -print_final_stats=1 \
 			-artifact_prefix=../target/fuzz/$$parser- ../target/fuzz/$$parser seeds/$$parser) || exit 1; \
 	done
+# For example `make soak SOAK='--seconds 600'`, or `SOAK='--help'`.
+soak: $(BUILT)
+	PYTHONPATH=tests $(BIN)/python -m soak $(SOAK)
 
 bench: $(BUILT) $(PEERS)
 	$(BENCH)/bin/python benches/run.py --save
 
 bench-limiters: $(BUILT) $(PEERS)
 	$(BENCH)/bin/python benches/limiters.py
+storm: $(BUILT) $(PEERS)
+	$(BENCH)/bin/python benches/storm.py --save
 
 bench-engine:
 	cargo bench $(ENGINE_BENCH) --bench engine

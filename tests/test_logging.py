@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from genesis_replicator import ChainManager, ConnectionPool
 from genesis_replicator.testing import FaultServer
-from servers.wait import SOON, until
+from servers.wait import SOON, soon, until
 
 LOGGER = logging.getLogger("genesis_replicator")
 
@@ -22,6 +23,7 @@ class Kept(logging.Handler):
     def __init__(self, first: Any = None) -> None:
         """`first` is called for every record."""
         super().__init__()
+        self.unblock: Callable[[], None] = lambda: None
         self.records: list[logging.LogRecord] = []
         self._first = first
 
@@ -111,9 +113,65 @@ async def test_a_handler_that_blocks_does_not_block_requests(node: FaultServer) 
         unblock.set()
 
 
-async def test_a_handler_that_raises_stops_neither_requests_nor_the_log(node: FaultServer) -> None:
+@pytest.fixture
+def blocked() -> Iterator[Kept]:
+    """A handler on the package's logger that keeps a record and then blocks."""
+    unblock = threading.Event()
+    handler = Kept(lambda: unblock.wait(60))
+    handler.unblock = unblock.set
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel(logging.DEBUG)
+    yield handler
+    unblock.set()
+
+
+async def test_a_handler_that_blocks_holds_up_neither_stop_nor_new_managers(
+    blocked: Kept, node: FaultServer
+) -> None:
+    for _ in range(2):
+        manager = ChainManager()
+        await manager.start()
+        await manager.connect_to_chain("eth", node.url)
+        await until(lambda: blocked.records)
+        await soon(manager.stop())
+    assert len(blocked.records) == 1
+
+
+async def test_what_a_blocked_handler_misses_is_bounded_and_told(blocked: Kept, node: FaultServer) -> None:
+    async with ConnectionPool(node.url) as pool:
+        # Each leaves two records, and the queue holds 8192.
+        for _ in range(6_000):
+            async with pool.acquire():
+                pass
+        blocked.unblock()
+        await until(lambda: "log records were dropped" in blocked.text())
+    assert len(blocked.records) < 12_000
+
+
+async def test_a_handler_may_use_the_package_itself(node: FaultServer) -> None:
+    answers: list[Any] = []
+
+    async def ask() -> None:
+        async with ConnectionPool(node.url) as pool, pool.acquire() as connection:
+            answers.append(await connection.request("echo", [len(answers)]))
+
+    def use_it_once() -> None:
+        LOGGER.removeHandler(handler)
+        asyncio.run(ask())
+
+    handler = Kept(use_it_once)
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel(logging.DEBUG)
+    await one_life(node.url)
+    await until(lambda: answers == [[0]])
+
+
+@pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+async def test_a_handler_that_raises_stops_neither_requests_nor_the_log(
+    error: type[BaseException], node: FaultServer
+) -> None:
     def fail() -> None:
-        raise ValueError("a bad handler")
+        raise error("a bad handler")
 
     bad, good = Kept(fail), Kept()
     LOGGER.addHandler(good)

@@ -35,11 +35,17 @@ CLIENTS = {
 }
 
 
+def opener(task: Task) -> Open:
+    """What opens the client of the task."""
+    module, function = CLIENTS[task.client].split(":")
+    found: Open = getattr(importlib.import_module(f"workers.{module}"), function)
+    return found
+
+
 def main() -> None:
     """Serve until nobody asks any more."""
     task = Task(**json.loads(sys.argv[1]))
-    module, function = CLIENTS[task.client].split(":")
-    open_client: Open = getattr(importlib.import_module(f"workers.{module}"), function)
+    open_client = opener(task)
     client = AsyncExitStack()
     with asyncio.Runner() as runner:
         ask = runner.run(client.enter_async_context(open_client(task)))

@@ -8,15 +8,22 @@ from typing import Any
 
 from genesis_replicator import ChainManager, RateLimiter
 from workers.rpc import BATCH, DELAY, check_batch, check_block
-from workers.task import MANY, TAKES, Ask, Task, check
+from workers.task import MANY, PAUSE, TAKES, Ask, Task, check
 
 
 @asynccontextmanager
-async def open_manager(task: Task) -> AsyncIterator[Ask]:
+async def connected(task: Task) -> AsyncIterator[ChainManager]:
     """A manager with one chain."""
     async with ChainManager(max_connections=task.connections) as manager:
         ca = task.ca if task.url.startswith("https") else None
         await manager.connect_to_chain("node", task.url, ca=ca)
+        yield manager
+
+
+@asynccontextmanager
+async def open_manager(task: Task) -> AsyncIterator[Ask]:
+    """The work of the task by a manager."""
+    async with connected(task) as manager:
         yield {
             "small": small,
             "block": block,
@@ -92,6 +99,15 @@ def delay(manager: ChainManager) -> Ask:
 
     async def ask(_: int) -> None:
         check(await manager.request("node", "delay", [DELAY]) == hex(DELAY))
+
+    return ask
+
+
+def pause(manager: ChainManager) -> Ask:
+    """An answer that takes a moment."""
+
+    async def ask(_: int) -> None:
+        check(await manager.request("node", "delay", [PAUSE]) == hex(PAUSE))
 
     return ask
 

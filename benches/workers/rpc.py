@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from workers.task import Ask, Task, check
+from workers.task import PAUSE, Ask, Task, check
 
 #: Posts a body and returns the status and the body that came back.
 Post = Callable[[bytes], Awaitable[tuple[int, bytes | memoryview]]]
@@ -22,7 +22,8 @@ HEADERS = {"content-type": "application/json"}
 
 def over(post: Post, task: Task) -> Ask:
     """The work of the task by this client."""
-    return {"small": small, "block": block, "batch": batch, "delay": delay}[task.work](post)
+    works = {"small": small, "block": block, "batch": batch, "delay": delay, "pause": pause}
+    return works[task.work](post)
 
 
 def small(post: Post) -> Ask:
@@ -48,6 +49,15 @@ def delay(post: Post) -> Ask:
 
     async def ask(number: int) -> None:
         check(await call(post, number, "delay", [DELAY]) == hex(DELAY))
+
+    return ask
+
+
+def pause(post: Post) -> Ask:
+    """An answer that takes a moment."""
+
+    async def ask(number: int) -> None:
+        check(await call(post, number, "delay", [PAUSE]) == hex(PAUSE))
 
     return ask
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 MANY = 10_000
 #: Takes of a limiter or of a lease that are timed together: one is shorter than a look at the clock.
 TAKES = 1_000
+#: Milliseconds that answers take in a storm of cancellations: long enough to be cancelled in flight.
+PAUSE = 5
 #: How many requests a piece of work stands for, where it is not one.
 UNITS = {"many": MANY, "limiter": TAKES, "lease": TAKES}
 
@@ -24,7 +26,7 @@ class Task:
     client: str
     url: str
     ca: str
-    #: What is asked for: `small`, `block`, `batch`, `many`, `delay`, `limiter` or `lease`.
+    #: What is asked for: `small`, `block`, `batch`, `many`, `delay`, `pause`, `limiter` or `lease`.
     work: str
     #: Pieces of work at a time.
     in_flight: int
@@ -48,6 +50,24 @@ class Figures:
     rss: int
     #: Processor time of the thread that runs Python; a native client has none.
     python_cpu: float | None = None
+
+
+@dataclass(frozen=True)
+class Aftermath:
+    """What is left of a client after a storm of cancellations."""
+
+    answered: int
+    cancelled: int
+    #: Requests that ended otherwise, by the name of the exception.
+    failed: dict[str, int]
+    #: How many of the plain requests were served, and the seconds that the slowest of them took.
+    served: int
+    slowest: float | None
+    #: None where a client does not tell.
+    in_use: int | None
+    waiting: int | None
+    #: Those that are open after the client was closed, and were not before it was opened.
+    descriptors: int
 
 
 #: Makes a client ready. It is closed when the worker ends.

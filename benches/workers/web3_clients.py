@@ -10,7 +10,7 @@ from web3 import AsyncHTTPProvider, AsyncWeb3
 from web3.types import RPCEndpoint
 
 from workers.rpc import TRANSACTIONS, check_block
-from workers.task import Ask, Task, check
+from workers.task import PAUSE, Ask, Task, check
 
 
 @asynccontextmanager
@@ -59,4 +59,7 @@ def make_request(provider: AsyncHTTPProvider, task: Task) -> Ask:
     async def block(number: int) -> None:
         check_block(await call("eth_getBlockByNumber", [hex(number), True]))
 
-    return {"small": small, "block": block}[task.work]
+    async def pause(_: int) -> None:
+        check(await call("delay", [PAUSE]) == hex(PAUSE))
+
+    return {"small": small, "block": block, "pause": pause}[task.work]

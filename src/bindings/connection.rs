@@ -158,7 +158,8 @@ pub fn release(py: Python<'_>, connection: &Py<PyAny>) -> PyResult<()> {
 
 impl Connection {
     fn give_back(&self, py: Python<'_>) -> PyResult<()> {
-        let runtime = runtime::io(py)?;
+        // Nobody is left to give it back to.
+        let Some(runtime) = runtime::io_or_silence(py)? else { return Ok(()) };
         let _runtime = runtime.enter();
         self.0.get()?.close();
         Ok(())

@@ -62,6 +62,7 @@ mod _native {
 
     #[pymodule_init]
     fn register(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        super::process::refuse_subinterpreters(module.py())?;
         super::lazy::register(module.py())
     }
 }

@@ -1,16 +1,27 @@
 //! Which process this is. Threads and locks do not survive a fork, so whatever was made before one is dead in the
-//! child: it is refused with a clear error, and forgotten instead of dropped.
+//! child: it is refused with a clear error, and forgotten instead of dropped. And which interpreter: the first.
 
 use std::mem;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, Once};
+use std::sync::{Mutex, Once, OnceLock};
 
-use pyo3::PyResult;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyImportError, PyRuntimeError};
+use pyo3::prelude::*;
 
 use super::bridge::lock;
 
 static GENERATION: AtomicU32 = AtomicU32::new(0);
+
+/// Refuses every interpreter of a process but the first: our globals hold objects of one. Python 3.11 asks nobody.
+pub fn refuse_subinterpreters(py: Python<'_>) -> PyResult<()> {
+    static FIRST: OnceLock<usize> = OnceLock::new();
+    // Each interpreter has its own.
+    let here = py.import("builtins")?.as_ptr() as usize;
+    if *FIRST.get_or_init(|| here) == here {
+        return Ok(());
+    }
+    Err(PyImportError::new_err("genesis_replicator does not support subinterpreters"))
+}
 
 /// How many forks lie between this process and the one that loaded the module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

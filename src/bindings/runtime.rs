@@ -71,6 +71,20 @@ pub fn io(py: Python<'_>) -> PyResult<Arc<Io>> {
     })
 }
 
+/// The same, but `None` instead of that error on a daemon thread: it ends with the interpreter, and would only print
+/// an error that helps nobody.
+pub fn io_or_silence(py: Python<'_>) -> PyResult<Option<Arc<Io>>> {
+    match io(py) {
+        Err(_) if RUNTIME.with(|state| matches!(state, State::Stopped)) && on_daemon_thread(py)? => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+/// Whether this thread ends with the interpreter, which does not wait for it.
+pub fn on_daemon_thread(py: Python<'_>) -> PyResult<bool> {
+    py.import("threading")?.call_method0("current_thread")?.getattr("daemon")?.is_truthy()
+}
+
 impl State {
     fn running(&self) -> PyResult<Option<Arc<Io>>> {
         match self {

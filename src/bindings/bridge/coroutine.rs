@@ -10,8 +10,10 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::done::done;
+use super::event_loop::LoopBridge;
 use super::operation::{self, Finish, Finished, Work};
 use super::protocol::{Scope, exception, stop_iteration};
+use super::waiter::Waiter;
 use super::waiting::Waiting;
 use super::{Release, lock};
 use crate::bindings::process::Owned;
@@ -49,6 +51,8 @@ enum State {
     Waiting(Waiting),
     /// A part of the result is there, and the event loop has its turn.
     Finishing(Finish),
+    /// It waits for the end of the process.
+    TooLate,
     /// Also while it is being advanced.
     Closed,
 }
@@ -120,16 +124,17 @@ impl Coroutine {
             State::Ready(value) => Err(stop_iteration(value.bind(py))),
             State::Waiting(waiting) => self.resume(py, waiting),
             State::Finishing(finish) => {
-                let io = runtime::io(py)?;
+                let Some(io) = runtime::io_or_silence(py)? else { return self.come_too_late(py) };
                 let _runtime = io.enter();
                 self.end(py, finish(py))
             }
+            State::TooLate => self.come_too_late(py),
             State::Closed => Err(already_awaited()),
         }
     }
 
     fn begin(&self, py: Python<'_>, start: Start, mut work: Work) -> PyResult<Py<PyAny>> {
-        let io = runtime::io(py)?;
+        let Some(io) = runtime::io_or_silence(py)? else { return self.come_too_late(py) };
         if start == Start::Poll {
             let _runtime = io.enter();
             match operation::poll(work, &mut Context::from_waker(task::Waker::noop())) {
@@ -148,6 +153,14 @@ impl Coroutine {
             }
             None => self.suspend(py, waiting),
         }
+    }
+
+    /// Yields a waiter that nobody completes.
+    fn come_too_late(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let waiter = Waiter::new(LoopBridge::running(py)?.unbind());
+        waiter.block();
+        self.replace(State::TooLate)?;
+        Ok(Py::new(py, waiter)?.into_any())
     }
 
     fn suspend(&self, py: Python<'_>, mut waiting: Waiting) -> PyResult<Py<PyAny>> {
@@ -267,7 +280,7 @@ impl Coroutine {
         match &*state {
             State::Ready(value) => visit.call(value),
             State::Waiting(waiting) => waiting.traverse(&visit),
-            State::New(..) | State::Finishing(_) | State::Closed => Ok(()),
+            State::New(..) | State::Finishing(_) | State::TooLate | State::Closed => Ok(()),
         }
     }
 

@@ -22,7 +22,7 @@ use super::signal::Signal;
 use super::waiter::{Run, Waiter};
 use super::waiters::Waiters;
 use crate::bindings::process::PerProcess;
-use crate::bindings::runtime::{Io, LoopWaker};
+use crate::bindings::runtime::{Io, LoopWaker, on_daemon_thread};
 
 /// The bridges of this process by the address of their loop.
 static REGISTRY: PerProcess<HashMap<usize, Py<PyWeakrefReference>>> = PerProcess::new();
@@ -91,8 +91,7 @@ impl LoopBridge {
     }
 
     fn make<'py>(event_loop: &Bound<'py, PyAny>, bell: Bell) -> PyResult<Bound<'py, Self>> {
-        let thread = event_loop.py().import("threading")?.call_method0("current_thread")?;
-        let queue = Arc::new(Queue::new(bell, thread.getattr("daemon")?.is_truthy()?));
+        let queue = Arc::new(Queue::new(bell, on_daemon_thread(event_loop.py())?));
         let waiters = Mutex::default();
         let event_loop = event_loop.clone();
         Bound::new(event_loop.py(), Self { event_loop: event_loop.unbind(), queue, waiters })

@@ -1,0 +1,1 @@
+"""Whole lives of processes: scripts that a fresh interpreter runs, and what runs many of them."""
