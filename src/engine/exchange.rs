@@ -19,6 +19,8 @@ pub struct Peer<'a> {
     pub target: &'a Target,
     /// What its errors mean.
     pub classifier: &'a Classifier,
+    /// Until when it wants to be left alone.
+    pub cooldown: &'a Cooldown,
 }
 
 /// Something that is sent in one HTTP request: a call, or a batch of them.

@@ -33,14 +33,37 @@ fn retry_after(value: &str) -> Option<Duration> {
     Some(until.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
-/// Seconds until the window of the `RateLimit` fields (draft-ietf-httpapi-ratelimit-headers) begins anew: in drafts up to
-/// 06 `RateLimit-Reset: 30`, in 07 `RateLimit: limit=100, remaining=0, reset=30`, later `RateLimit: "default";r=0;t=30`.
-fn reset(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = match header(headers, "ratelimit") {
-        Some(limits) => limits.split([',', ';']).filter_map(|part| parameter(part, &["t", "reset"])).max(),
-        None => header(headers, "ratelimit-reset").and_then(|value| value.trim().parse().ok()),
+/// How long to wait after an answer that used up a window; `None` while something is left of all of them.
+pub(super) fn in_answer(headers: &HeaderMap) -> Option<Duration> {
+    let used_up = windows(headers).into_iter().filter(|window| window.left == Some(0));
+    used_up.filter_map(|window| window.reset).max().map(|wait| wait.min(LONGEST))
+}
+
+/// A window of a server's limit: what is left of it, and when it begins anew.
+struct Window {
+    left: Option<u64>,
+    reset: Option<Duration>,
+}
+
+/// The `RateLimit` fields of draft-ietf-httpapi-ratelimit-headers: up to draft 06 `RateLimit-Remaining: 0` and
+/// `RateLimit-Reset: 30`, in 07 `RateLimit: limit=100, remaining=0, reset=30`, later `RateLimit: "default";r=0;t=30`.
+fn windows(headers: &HeaderMap) -> Vec<Window> {
+    let window = |left, reset: Option<u64>| Window { left, reset: reset.map(Duration::from_secs) };
+    let Some(limits) = header(headers, "ratelimit") else {
+        let number = |name| header(headers, name).and_then(|value| value.trim().parse().ok());
+        return vec![window(number("ratelimit-remaining"), number("ratelimit-reset"))];
     };
-    seconds.map(Duration::from_secs)
+    let (apart, within) = if limits.contains(';') { (',', ';') } else { (';', ',') };
+    let read = |item: &str| {
+        let find = |names| item.split(within).find_map(|part| parameter(part, names));
+        window(find(&["r", "remaining"]), find(&["t", "reset"]))
+    };
+    limits.split(apart).map(read).collect()
+}
+
+/// When a refusal may be tried again: when the window that is used up begins anew, or else the last of them.
+fn reset(headers: &HeaderMap) -> Option<Duration> {
+    in_answer(headers).or_else(|| windows(headers).into_iter().filter_map(|window| window.reset).max())
 }
 
 fn parameter(part: &str, names: &[&str]) -> Option<u64> {
@@ -126,10 +149,13 @@ mod tests {
             &[("ratelimit-limit", "100"), ("ratelimit-remaining", "0"), ("ratelimit-reset", "30")][..],
             &[("ratelimit", "limit=100, remaining=0, reset=30")],
             &[("ratelimit", r#""default";r=0;t=30"#), ("ratelimit-policy", r#""default";q=100;w=60"#)],
-            &[("ratelimit", r#""burst";r=0;t=2, "daily";r=5;t=30"#)],
+            &[("ratelimit", r#""burst";r=5;t=2, "daily";r=0;t=30"#)],
+            &[("ratelimit", r#""burst";r=5;t=2, "daily";r=5;t=30"#)],
         ] {
             assert_eq!(seconds(in_headers(&headers(fields))), Some(30.0), "{fields:?}");
         }
+        let burst = headers(&[("ratelimit", r#""burst";r=0;t=2, "daily";r=5;t=30"#)]);
+        assert_eq!(seconds(in_headers(&burst)), Some(2.0));
         assert_eq!(in_headers(&headers(&[("ratelimit", r#""default";r=10"#)])), None);
     }
 

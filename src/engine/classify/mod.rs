@@ -120,7 +120,7 @@ pub fn status_error(status: u16, headers: &HeaderMap) -> Error {
     Error::new(kind, message).with(|facts| {
         facts.class = Some(class_of_status(status));
         facts.status = Some(status);
-        facts.retry_after = retry_after(headers);
+        facts.retry_after = hints::in_headers(headers);
     })
 }
 
@@ -137,10 +137,10 @@ const fn class_of_status(status: u16) -> Class {
     }
 }
 
-/// How long an answer's headers ask to wait: five minutes at most.
+/// How long to leave an endpoint alone whose answer came with these headers: they may say that a window is used up.
 #[must_use]
-pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    hints::in_headers(headers)
+pub fn wait_in(headers: &HeaderMap) -> Option<Duration> {
+    hints::in_answer(headers)
 }
 
 /// A server's words, fit for one line of a log: no control characters, at most 500 characters.

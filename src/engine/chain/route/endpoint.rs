@@ -1,0 +1,205 @@
+//! One of a chain's endpoints: its pool, and what is known of how it does.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::breaker::{Breaker, Circuit};
+use super::remedy::{Blame, blame};
+use super::score::{Carried, Score};
+use crate::engine::error::Error;
+use crate::engine::pool::Pool;
+
+/// So long an endpoint is not asked for a method that it does not know: a node may be upgraded.
+const LACKS_FOR: Duration = Duration::from_mins(10);
+/// How many such methods are remembered.
+const LACKED: usize = 256;
+/// A height that is no height.
+const UNKNOWN: u64 = u64::MAX;
+
+/// An endpoint and its state.
+pub(in crate::engine) struct Endpoint {
+    pool: Pool,
+    weight: f64,
+    score: Score,
+    breaker: Breaker,
+    head: AtomicU64,
+    lagging: AtomicBool,
+    /// The methods that it does not know, and until when that is believed.
+    lacks: Mutex<HashMap<Box<str>, Instant>>,
+    /// Why it is left alone, or what went wrong last.
+    trouble: Mutex<Option<Error>>,
+}
+
+/// How well an endpoint suits a call: lower is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fitness {
+    /// Nothing is known against it.
+    Fit,
+    /// It is behind the others.
+    Lagging,
+    /// It asked to slow down, and will be asked when that is over.
+    Cooling(Instant),
+    /// It did not know the method the last time.
+    Lacking,
+}
+
+impl Endpoint {
+    pub(super) fn new(pool: Pool, weight: f64) -> Self {
+        Self {
+            pool,
+            weight,
+            score: Score::default(),
+            breaker: Breaker::default(),
+            head: AtomicU64::new(UNKNOWN),
+            lagging: AtomicBool::new(false),
+            lacks: Mutex::default(),
+            trouble: Mutex::default(),
+        }
+    }
+
+    /// Its connections.
+    pub(in crate::engine) const fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Whether it is left alone.
+    pub(in crate::engine) fn circuit(&self) -> Circuit {
+        self.breaker.circuit()
+    }
+
+    /// The newest block that it is known to have.
+    pub(in crate::engine) fn head(&self) -> Option<u64> {
+        Some(self.head.load(Ordering::Relaxed)).filter(|head| *head != UNKNOWN)
+    }
+
+    /// Whether it is behind the others.
+    pub(in crate::engine) fn is_lagging(&self) -> bool {
+        self.lagging.load(Ordering::Relaxed)
+    }
+
+    /// What its answers take, on average.
+    pub(in crate::engine) fn latency(&self) -> Option<Duration> {
+        self.score.average()
+    }
+
+    /// Why it is left alone, or what went wrong last.
+    pub(in crate::engine) fn trouble(&self) -> Option<Error> {
+        lock(&self.trouble).clone()
+    }
+
+    /// How well it suits a call of `method`; `None` while it is left alone.
+    pub(super) fn fitness(&self, method: &str, now: Instant) -> Option<Fitness> {
+        if !self.breaker.is_closed() {
+            return None;
+        }
+        Some(if self.lacks_now(method, now) {
+            Fitness::Lacking
+        } else if let Some(until) = self.pool.cools_until(now) {
+            Fitness::Cooling(until)
+        } else if self.is_lagging() {
+            Fitness::Lagging
+        } else {
+            Fitness::Fit
+        })
+    }
+
+    /// What one more call of `method` is expected to cost here.
+    pub(super) fn cost(&self, method: &str, now: Instant) -> f64 {
+        self.score.cost(method, now) / self.weight
+    }
+
+    /// A call is under way until the guard is dropped.
+    pub(super) fn carry(&self) -> Carried<'_> {
+        self.score.carry()
+    }
+
+    /// A call of `method` was answered.
+    pub(super) fn succeeded(&self, method: &str, took: Duration, now: Instant) {
+        self.score.took(method, took, now);
+        self.breaker.succeeded(now);
+    }
+
+    /// A call of `method` failed: whether the endpoint is left alone because of it.
+    pub(super) fn failed(&self, method: &str, error: &Error, took: Duration, now: Instant) -> bool {
+        let opens = match blame(error) {
+            // An error answer is an answer.
+            Blame::None => {
+                self.succeeded(method, took, now);
+                return false;
+            }
+            Blame::Lacks => {
+                self.remember_lack(method, now);
+                return false;
+            }
+            Blame::Failure => {
+                self.score.failed(method, now);
+                self.breaker.failed(now)
+            }
+            Blame::Outage => self.breaker.trip(now),
+        };
+        *lock(&self.trouble) = Some(error.clone());
+        opens
+    }
+
+    /// It has not answered in good time, while another has: whether it is left alone because of it.
+    pub(super) fn hung(&self, method: &str, now: Instant) -> bool {
+        self.score.failed(method, now);
+        self.breaker.failed(now)
+    }
+
+    /// Leave it alone until a probe finds it well.
+    pub(super) fn set_aside(&self, why: Error, now: Instant) {
+        self.breaker.trip(now);
+        *lock(&self.trouble) = Some(why);
+    }
+
+    /// Whether it is time to see whether it is well again.
+    pub(super) fn is_probe_due(&self, now: Instant) -> bool {
+        self.breaker.probe(now)
+    }
+
+    /// What the probe found.
+    pub(super) fn probed(&self, found: Result<(), Error>, now: Instant) {
+        match found {
+            Ok(()) => {
+                *lock(&self.trouble) = None;
+                self.breaker.close();
+            }
+            Err(error) => {
+                *lock(&self.trouble) = Some(error);
+                self.breaker.stay_open(now);
+            }
+        }
+    }
+
+    pub(super) fn set_head(&self, head: Option<u64>) {
+        self.head.store(head.unwrap_or(UNKNOWN), Ordering::Relaxed);
+    }
+
+    /// Whether that is news.
+    pub(super) fn set_lagging(&self, lagging: bool) -> bool {
+        self.lagging.swap(lagging, Ordering::Relaxed) != lagging
+    }
+
+    fn lacks_now(&self, method: &str, now: Instant) -> bool {
+        lock(&self.lacks).get(method).is_some_and(|until| now < *until)
+    }
+
+    fn remember_lack(&self, method: &str, now: Instant) {
+        let mut lacks = lock(&self.lacks);
+        if lacks.len() >= LACKED {
+            lacks.retain(|_, until| now < *until);
+        }
+        if lacks.len() < LACKED {
+            lacks.insert(method.into(), now + LACKS_FOR);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,178 @@
+//! Which endpoint is asked, and what is done when it fails: failover, retries and hedging, all within one deadline.
+
+mod breaker;
+mod budget;
+mod endpoint;
+mod pace;
+mod race;
+mod remedy;
+mod score;
+mod watch;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use self::budget::Budget;
+use self::endpoint::Fitness;
+use self::pace::Pace;
+use self::race::Race;
+use super::identity::Identity;
+use crate::engine::classify::{Effect, effect_of};
+use crate::engine::deadline::{Call, Timeout};
+use crate::engine::error::{Error, Kind, Result};
+use crate::engine::jsonrpc::Request;
+use crate::engine::log::{Area, Level, Log};
+use crate::engine::metrics::{Event, Scopes};
+use crate::engine::pool::{Pool, Row};
+
+pub(in crate::engine) use breaker::Circuit;
+pub(in crate::engine) use endpoint::Endpoint;
+
+/// Retries are a tenth of the requests at most, so that they cannot melt a node; hedges as well. Bursts are as large
+/// as a crowd that is caught by one endpoint's end.
+const PER_THOUSAND: i64 = 100;
+const BURST: i64 = 200;
+
+/// How a chain's calls find their way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// How often a call is made again after it has failed everywhere.
+    pub retries: u32,
+    /// Whether a late call is made again elsewhere before it has failed.
+    pub hedging: bool,
+    /// An endpoint that is so many blocks behind the others is set aside; `None` is what suits the family.
+    pub max_lag: Option<u64>,
+    /// Methods of the user's that change nothing at a node.
+    pub safe_methods: HashSet<String>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { retries: 2, hedging: true, max_lag: None, safe_methods: HashSet::new() }
+    }
+}
+
+/// The endpoints of one chain.
+pub(in crate::engine) struct Router {
+    label: Arc<str>,
+    endpoints: Vec<Endpoint>,
+    policy: Policy,
+    retries: Budget,
+    hedges: Budget,
+    pace: Pace,
+    scopes: Arc<Scopes>,
+    log: Log,
+}
+
+impl Router {
+    pub(super) fn new(
+        label: Arc<str>,
+        pools: Vec<(Pool, f64)>,
+        policy: Policy,
+        scopes: Arc<Scopes>,
+        log: Log,
+    ) -> Self {
+        Self {
+            label,
+            endpoints: pools.into_iter().map(|(pool, weight)| Endpoint::new(pool, weight)).collect(),
+            policy,
+            retries: Budget::new(PER_THOUSAND, BURST),
+            hedges: Budget::new(PER_THOUSAND, BURST),
+            pace: Pace::new(Instant::now()),
+            scopes,
+            log,
+        }
+    }
+
+    /// Keep an eye on the endpoints of `identity`, as long as there are several and somebody uses them.
+    pub(super) fn watch(self: &Arc<Self>, identity: &Identity) {
+        if self.endpoints.len() > 1 {
+            watch::start(self, identity.clone());
+        }
+    }
+
+    /// All of them.
+    pub(in crate::engine) fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+
+    /// Make one call. The result is JSON text.
+    pub(super) async fn request(
+        &self,
+        request: &Request,
+        timeout: Timeout,
+        call: &Call,
+        row: &mut Row,
+    ) -> Result<Bytes> {
+        self.retries.earn();
+        // One endpoint that answers, the usual case, costs nothing more.
+        if let [only] = self.endpoints.as_slice() {
+            let error = match only.pool().attempt(request, timeout, call, row).await {
+                Ok(result) => return Ok(result),
+                Err(error) => error,
+            };
+            return Box::pin(Race::after(self, request, timeout, call, error).run()).await;
+        }
+        self.hedges.earn();
+        Box::pin(Race::new(self, request, timeout, call).run()).await
+    }
+
+    /// The endpoint to ask for `method`, but for those that were `tried`: of two by chance the one that is expected to
+    /// answer first, out of those that suit best.
+    fn pick(&self, method: &str, tried: &[bool], now: Instant) -> Option<usize> {
+        let fit = |index: usize| self.endpoints[index].fitness(method, now).map(|fitness| (index, fitness));
+        let open: Vec<(usize, Fitness)> =
+            (0..self.endpoints.len()).filter(|index| !tried[*index]).filter_map(fit).collect();
+        let best = open.iter().map(|(_, fitness)| *fitness).min()?;
+        let best: Vec<usize> =
+            open.iter().filter(|(_, fitness)| *fitness == best).map(|(index, _)| *index).collect();
+        let [first, second] = two_of(best.len());
+        let cost = |index: usize| self.endpoints[index].cost(method, now);
+        let (first, second) = (best[first], best[second]);
+        Some(if cost(second) < cost(first) { second } else { first })
+    }
+
+    fn effect_of(&self, method: &str) -> Effect {
+        if self.policy.safe_methods.contains(method) { Effect::Reads } else { effect_of(method) }
+    }
+
+    /// Tell that an endpoint is left alone.
+    fn tell_opened(&self, endpoint: &Endpoint) {
+        self.scopes.count(Event::BreakerOpened);
+        self.log.write(Level::Warning, Area::Manager, || {
+            let why = endpoint.trouble().map_or_else(|| "it does not answer in time".to_owned(), |e| e.to_string());
+            format!("'{}': {} is left alone for now: {why}", self.label, endpoint.pool().target())
+        });
+    }
+
+    /// The error when there is nobody to ask.
+    fn nobody(&self) -> Error {
+        let message = format!("no endpoint of '{}' is healthy", self.label);
+        let error = Error::new(Kind::NoHealthyEndpoint, message).of_chain(Some(&self.label));
+        match self.endpoints.iter().find_map(Endpoint::trouble) {
+            Some(trouble) => error.because(trouble),
+            None => error,
+        }
+    }
+}
+
+/// Two different numbers below `count` by chance, or the only one twice.
+fn two_of(count: usize) -> [usize; 2] {
+    // A count of endpoints is small, and chance below one.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "small numbers above zero"
+    )]
+    let below = |count: usize| ((remedy::chance() * count as f64) as usize).min(count.saturating_sub(1));
+    let first = below(count);
+    if count < 2 {
+        return [first, first];
+    }
+    let second = below(count - 1);
+    [first, if second >= first { second + 1 } else { second }]
+}

@@ -1,0 +1,192 @@
+//! One call on its way: asked at one endpoint, hedged at another when it is late, moved on when it fails, repeated
+//! after a while when it has failed everywhere. The first good answer wins, and the others are given up.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::Router;
+use super::remedy::{Remedy, remedy, wait};
+use crate::engine::classify::Effect;
+use crate::engine::deadline::{Call, Timeout};
+use crate::engine::error::{Error, Kind, Result};
+use crate::engine::jsonrpc::Request;
+use crate::engine::metrics::Event;
+use crate::engine::pool::Row;
+
+/// A wait as good as endless, for a call that is not hedged.
+const NEVER: Duration = Duration::from_hours(24);
+
+pub(super) struct Race<'a> {
+    router: &'a Router,
+    request: &'a Request,
+    timeout: Timeout,
+    call: &'a Call,
+    effect: Effect,
+    /// Who was asked in this round.
+    tried: Vec<bool>,
+    /// Who has not answered yet, and since when.
+    asked: Vec<Option<Instant>>,
+    /// Rounds that are over.
+    rounds: u32,
+    /// What went wrong last.
+    error: Option<Error>,
+}
+
+/// Who answered, and what.
+type Answered = (usize, Result<Bytes>);
+
+impl<'a> Race<'a> {
+    pub(super) fn new(router: &'a Router, request: &'a Request, timeout: Timeout, call: &'a Call) -> Self {
+        let count = router.endpoints.len();
+        let effect = router.effect_of(request.method());
+        let (tried, asked) = (vec![false; count], vec![None; count]);
+        Self { router, request, timeout, call, effect, tried, asked, rounds: 0, error: None }
+    }
+
+    /// A race that the only endpoint has run into `error`.
+    pub(super) fn after(
+        router: &'a Router,
+        request: &'a Request,
+        timeout: Timeout,
+        call: &'a Call,
+        error: Error,
+    ) -> Self {
+        let mut race = Self::new(router, request, timeout, call);
+        race.tried.fill(true);
+        race.error = Some(error);
+        race
+    }
+
+    pub(super) async fn run(mut self) -> Result<Bytes> {
+        let router = self.router;
+        let mut asks = FuturesUnordered::new();
+        let mut late = pin!(self.late());
+        loop {
+            if asks.is_empty() {
+                let next = self.next_endpoint().await?;
+                asks.push(self.ask(next));
+                late.set(self.late());
+            }
+            tokio::select! {
+                biased;
+                Some((index, result)) = asks.next() => match self.settle(index, result) {
+                    Some(result) => return result,
+                    None => {}
+                },
+                () = late.as_mut() => {
+                    if let Some(other) = self.other() {
+                        router.scopes.count(Event::Hedge);
+                        asks.push(self.ask(other));
+                    }
+                    late.set(self.late());
+                }
+            }
+        }
+    }
+
+    /// Until when the call is not late.
+    fn late(&self) -> Sleep {
+        let hedged = self.router.policy.hedging
+            && self.effect != Effect::Changes
+            && self.tried.iter().any(|tried| !tried);
+        sleep(if hedged { self.router.pace.late_after(Instant::now()) } else { NEVER })
+    }
+
+    /// Who else may be asked while somebody is.
+    fn other(&self) -> Option<usize> {
+        let other = self.router.pick(self.request.method(), &self.tried, Instant::now())?;
+        self.router.hedges.spend().then_some(other)
+    }
+
+    fn ask(&mut self, index: usize) -> impl Future<Output = Answered> + use<'a> {
+        self.tried[index] = true;
+        self.asked[index] = Some(Instant::now());
+        let (router, request, timeout, call) = (self.router, self.request, self.timeout, self.call);
+        async move {
+            let endpoint = &router.endpoints[index];
+            let _carried = endpoint.carry();
+            (index, endpoint.pool().attempt(request, timeout, call, &mut Row::of_one()).await)
+        }
+    }
+
+    /// An endpoint has answered: what the caller is told, if that is the end of it.
+    fn settle(&mut self, index: usize, result: Result<Bytes>) -> Option<Result<Bytes>> {
+        let (router, now) = (self.router, Instant::now());
+        let endpoint = &router.endpoints[index];
+        let took = self.asked[index].take().map_or(Duration::ZERO, |asked| now.duration_since(asked));
+        let error = match result {
+            Ok(result) => {
+                endpoint.succeeded(self.request.method(), took, now);
+                router.pace.took(took, now);
+                self.beat_the_others(took, now);
+                return Some(Ok(result));
+            }
+            Err(error) => error,
+        };
+        if endpoint.failed(self.request.method(), &error, took, now) {
+            router.tell_opened(endpoint);
+        }
+        if remedy(&error, self.effect) == Remedy::Raise {
+            return Some(Err(error));
+        }
+        self.error = Some(error);
+        None
+    }
+
+    /// Those who were asked before, and have not answered yet, hang.
+    fn beat_the_others(&mut self, took: Duration, now: Instant) {
+        let mut won = false;
+        for (index, asked) in self.asked.iter_mut().enumerate() {
+            let Some(asked) = asked.take() else { continue };
+            if now.duration_since(asked) > took {
+                won = true;
+                let endpoint = &self.router.endpoints[index];
+                if endpoint.hung(self.request.method(), now) {
+                    self.router.tell_opened(endpoint);
+                }
+            }
+        }
+        if won {
+            self.router.scopes.count(Event::HedgeWon);
+        }
+    }
+
+    /// Who is asked next: another endpoint, or after a while the first ones again.
+    async fn next_endpoint(&mut self) -> Result<usize> {
+        let Some(error) = self.error.clone() else {
+            let first = self.router.pick(self.request.method(), &self.tried, Instant::now());
+            return first.ok_or_else(|| self.router.nobody());
+        };
+        let remedy = remedy(&error, self.effect);
+        if remedy == Remedy::Raise {
+            return Err(error);
+        }
+        if let Some(other) = self.router.pick(self.request.method(), &self.tried, Instant::now()) {
+            return if self.may_send_more(&error) { Ok(other) } else { Err(error) };
+        }
+        self.rounds += 1;
+        let wait = wait(&error, self.rounds);
+        let in_time = self.call.remaining().is_none_or(|rest| wait < rest);
+        if remedy != Remedy::Again || self.rounds > self.router.policy.retries || !in_time || !self.may_send_more(&error) {
+            return Err(error);
+        }
+        sleep(wait).await;
+        self.tried.fill(false);
+        self.router.pick(self.request.method(), &self.tried, Instant::now()).ok_or(error)
+    }
+
+    /// Whether one more request may be sent. What never reached a node did not burden it.
+    fn may_send_more(&self, error: &Error) -> bool {
+        let may = matches!(error.kind(), Kind::ChainConnection | Kind::ConnectTimeout | Kind::Tls)
+            || self.router.retries.spend();
+        if may {
+            self.router.scopes.count(Event::Retry);
+        }
+        may
+    }
+}
