@@ -12,6 +12,7 @@ pub mod deadline;
 pub mod error;
 mod exchange;
 pub mod family;
+mod hex;
 pub mod jsonrpc;
 pub mod limiter;
 pub mod log;

@@ -3,6 +3,7 @@
 
 mod bitcoin;
 mod class;
+mod effect;
 mod evm;
 mod hints;
 mod range;
@@ -23,6 +24,7 @@ use super::family::Family;
 use super::jsonrpc::Answer;
 
 pub use class::Class;
+pub use effect::{Effect, effect_of};
 pub use range::Suggestion;
 pub use reads::only_reads;
 pub use table::ErrorRule;
@@ -140,7 +142,9 @@ const fn class_of_status(status: u16) -> Class {
 /// How long to leave an endpoint alone whose answer came with these headers: they may say that a window is used up.
 #[must_use]
 pub fn wait_in(headers: &HeaderMap) -> Option<Duration> {
-    hints::in_answer(headers)
+    // Most servers tell nothing of the kind.
+    let tells = headers.contains_key("ratelimit") || headers.contains_key("ratelimit-remaining");
+    tells.then(|| hints::in_answer(headers)).flatten()
 }
 
 /// A server's words, fit for one line of a log: no control characters, at most 500 characters.

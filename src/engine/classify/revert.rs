@@ -1,6 +1,7 @@
 //! Why a contract reverted, as far as the data of its error tells: Solidity's `Error(string)` and `Panic(uint256)`.
 
 use super::printable;
+use crate::engine::hex;
 
 /// The selectors and the numbers of panics stand in Solidity's documentation, "Error handling".
 const ERROR: &[u8] = &[0x08, 0xc3, 0x79, 0xa0];
@@ -16,7 +17,7 @@ pub(super) fn reason(data: &[u8]) -> Option<String> {
     let text = serde_json::from_slice(data)
         .or_else(|_| serde_json::from_slice(data).map(|nested: Nested| nested.data))
         .ok()?;
-    let bytes = bytes(text.strip_prefix("Reverted ").unwrap_or(&text).strip_prefix("0x")?)?;
+    let bytes = hex::decode(text.strip_prefix("Reverted ").unwrap_or(&text).strip_prefix("0x")?)?;
     let (selector, arguments) = bytes.split_at_checked(4)?;
     match selector {
         ERROR => string(arguments).map(|text| printable(&text)),
@@ -56,11 +57,6 @@ fn number(word: &[u8]) -> Option<usize> {
     high.iter().all(|&byte| byte == 0).then(|| usize::try_from(u64::from_be_bytes(*low)).ok())?
 }
 
-fn bytes(hex: &str) -> Option<Vec<u8>> {
-    let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    hex.len().is_multiple_of(2).then(|| hex.as_bytes().chunks(2).map(pair).collect())?
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,7 +66,7 @@ mod tests {
     }
 
     fn error(text: &str) -> String {
-        let hex = text.bytes().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+        let hex = hex::encode(text.as_bytes());
         format!("0x08c379a0{}{}{hex:0<64}", word(32), word(text.len() as u64))
     }
 

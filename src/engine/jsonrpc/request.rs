@@ -84,6 +84,18 @@ impl Request {
         }
     }
 
+    /// Its parameters, as JSON text.
+    #[must_use]
+    pub fn params(&self) -> &[u8] {
+        let method = match &self.method {
+            Name::Plain(length) => *length,
+            // As it stands in the text: with escapes, without its quotes.
+            Name::Escaped(method) => serde_json::Value::from(&**method).to_string().len() - 2,
+        };
+        let start = METHOD.len() + method + PARAMS.len();
+        self.text.get(start..self.text.len() - 1).unwrap_or_default()
+    }
+
     fn write(&self, id: u64, out: &mut Vec<u8>) {
         out.extend_from_slice(VERSION_AND_ID);
         // Writing to a Vec cannot fail.

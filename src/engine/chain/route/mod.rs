@@ -7,6 +7,7 @@ mod pace;
 mod race;
 mod remedy;
 mod score;
+mod submit;
 mod watch;
 
 use std::collections::HashSet;
