@@ -153,7 +153,7 @@ class ChainManager:
     def connect_to_chain(
         self,
         chain_id: str,
-        endpoint: str | Sequence[str],
+        endpoint: str | Mapping[str, object] | Sequence[str | Mapping[str, object]],
         credentials: Mapping[str, object] | None = None,
         *,
         timeout: float | None = None,
@@ -168,6 +168,10 @@ class ChainManager:
         address_policy: str = "any",
         max_response_bytes: int = 67108864,
         error_rules: Iterable[Mapping[str, object]] | None = None,
+        retries: int = 2,
+        hedging: bool = True,
+        max_lag: int | None = None,
+        safe_methods: Iterable[str] | None = None,
     ) -> Coroutine[bool]: ...
     def disconnect_from_chain(self, chain_id: str) -> Coroutine[None]: ...
     def get_connected_chains(self) -> Coroutine[list[str]]: ...

@@ -7,7 +7,7 @@ use pyo3::types::{PyDict, PyList};
 
 use super::errors::to_py;
 use super::json_in;
-use crate::engine::chain::{NetworkId, Status};
+use crate::engine::chain::{EndpointStatus, NetworkId, Status};
 use crate::engine::error::{Error, Kind};
 
 /// `None`, for operations that have nothing to say.
@@ -44,12 +44,7 @@ pub fn refused(py: Python<'_>, error: json_in::InError) -> PyErr {
 
 /// How a chain is doing, as a dictionary.
 pub fn status<'py>(py: Python<'py>, label: &str, of: &Status) -> PyResult<Bound<'py, PyDict>> {
-    let latency = of.latency.map(|latency| latency.as_secs_f64());
-    let endpoint = PyDict::new(py);
-    endpoint.set_item("endpoint", &of.endpoint)?;
-    endpoint.set_item("healthy", of.is_healthy())?;
-    endpoint.set_item("latency", latency)?;
-    endpoint.set_item("error", of.failure.as_ref().map(Error::message))?;
+    let endpoints = of.endpoints.iter().map(|of| endpoint(py, of)).collect::<PyResult<Vec<_>>>()?;
     let dict = PyDict::new(py);
     dict.set_item("label", label)?;
     dict.set_item("family", of.identity.family.name())?;
@@ -58,8 +53,21 @@ pub fn status<'py>(py: Python<'py>, label: &str, of: &Status) -> PyResult<Bound<
         Some(NetworkId::Name(name)) => dict.set_item("network_id", name)?,
         None => dict.set_item("network_id", py.None())?,
     }
+    dict.set_item("head_block", of.head())?;
+    dict.set_item("latency", of.latency().map(|latency| latency.as_secs_f64()))?;
+    dict.set_item("endpoints", PyList::new(py, endpoints)?)?;
+    Ok(dict)
+}
+
+fn endpoint<'py>(py: Python<'py>, of: &EndpointStatus) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("endpoint", &of.endpoint)?;
+    dict.set_item("healthy", of.is_healthy())?;
     dict.set_item("head_block", of.head)?;
-    dict.set_item("latency", latency)?;
-    dict.set_item("endpoints", PyList::new(py, [endpoint])?)?;
+    dict.set_item("latency", of.latency.map(|latency| latency.as_secs_f64()))?;
+    dict.set_item("average_latency", of.average.map(|latency| latency.as_secs_f64()))?;
+    dict.set_item("circuit", of.circuit)?;
+    dict.set_item("lagging", of.is_lagging)?;
+    dict.set_item("error", of.failure.as_ref().map(Error::message))?;
     Ok(dict)
 }

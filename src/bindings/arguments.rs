@@ -9,7 +9,7 @@ use pyo3::types::{PyBytes, PyMapping, PyString, PyTuple};
 use super::errors::to_py;
 use super::json_out;
 use super::limiter::RateLimiter;
-use crate::engine::chain::{ChainConfig, Limit, NetworkId};
+use crate::engine::chain::{Limit, NetworkId};
 use crate::engine::classify::ErrorRule;
 use crate::engine::config;
 use crate::engine::credentials::{Field, Fields, Secret};
@@ -19,6 +19,7 @@ use crate::engine::target::{Target, TargetOptions};
 use crate::engine::transport::{AddressPolicy, ClientCert, Pem, Route, TlsOptions};
 
 /// The options that say how to get to an endpoint, as they come from Python.
+#[derive(Clone, Copy)]
 pub struct RouteOptions<'a, 'py> {
     pub endpoint: &'a Bound<'py, PyAny>,
     pub credentials: Option<&'a Bound<'py, PyAny>>,
@@ -79,34 +80,14 @@ fn error_rules(given: &Bound<'_, PyAny>) -> PyResult<Vec<ErrorRule>> {
     rules.map(rule).collect()
 }
 
-/// What a chain is connected with.
-pub fn chain_config(
-    route: Route,
-    network_id: Option<&Bound<'_, PyAny>>,
-    rate_limit: Option<&Bound<'_, PyAny>>,
-) -> PyResult<ChainConfig> {
-    Ok(ChainConfig {
-        route,
-        network_id: network_id.map(network).transpose()?,
-        rate_limit: rate_limit.map(limit).transpose()?,
-    })
-}
-
 fn endpoint(given: &Bound<'_, PyAny>) -> PyResult<String> {
     if given.is_instance_of::<PyString>() {
         return text("endpoint", given);
     }
-    let urls: Vec<String> =
-        given.extract().map_err(|_| bad(given.py(), "endpoint", "must be a URL or a sequence of URLs"))?;
-    match <[String; 1]>::try_from(urls) {
-        Ok([url]) => Ok(url),
-        Err(_) => {
-            Err(bad(given.py(), "endpoint", "must be one URL: several for one chain are not supported yet"))
-        }
-    }
+    Err(bad(given.py(), "endpoint", "must be a URL"))
 }
 
-fn network(given: &Bound<'_, PyAny>) -> PyResult<NetworkId> {
+pub fn network(given: &Bound<'_, PyAny>) -> PyResult<NetworkId> {
     if let Ok(number) = given.extract::<u64>() {
         return Ok(NetworkId::Number(number));
     }
@@ -116,7 +97,7 @@ fn network(given: &Bound<'_, PyAny>) -> PyResult<NetworkId> {
         .map_err(|_| bad(given.py(), "network_id", "must be a chain id, or a network's name or genesis hash"))
 }
 
-fn limit(given: &Bound<'_, PyAny>) -> PyResult<Limit> {
+pub fn limit(given: &Bound<'_, PyAny>) -> PyResult<Limit> {
     if let Ok(limiter) = given.cast::<RateLimiter>() {
         return Ok(Limit::Shared(limiter.get().engine()?.clone()));
     }
@@ -258,6 +239,6 @@ pub fn bad(py: Python<'_>, argument: &'static str, message: &str) -> PyErr {
     to_py(py, Error::argument(argument, message))
 }
 
-fn type_name(given: &Bound<'_, PyAny>) -> String {
+pub fn type_name(given: &Bound<'_, PyAny>) -> String {
     given.get_type().name().map_or_else(|_| "something else".to_owned(), |name| name.to_string())
 }

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 
 use super::arguments::RouteOptions;
 use super::bridge::Coroutine;
+use super::endpoints::ChainOptions;
 use super::errors::to_py;
 use super::logging;
 use super::metrics::MetricsCollector;
@@ -91,12 +92,13 @@ impl ChainManager {
     ///
     /// Args:
     ///     chain_id: The label, such as `"eth_mainnet"`.
-    ///     endpoint: The node's URL, `https://…` or `http://…`.
+    ///     endpoint: The node's URL, `https://…` or `http://…`; or several, each a URL or a mapping with a `url` and
+    ///         with `credentials`, `headers`, `proxy`, `ca`, `client_cert`, `rate_limit` and `weight` of its own.
     ///     credentials: `api_key` (with `placement`), `bearer_token`, `username` and `password`, `cookie_file`,
     ///         `jwt_secret`, `headers`. `None` and `{}` are none.
     ///     timeout: Seconds for all of it; the manager's `request_timeout` by default.
     ///     network_id: The chain id, network name or genesis hash that the node must have.
-    ///     rate_limit: Requests per second, or a `RateLimiter` that may be shared.
+    ///     rate_limit: Requests per second to each endpoint, or a `RateLimiter` that may be shared.
     ///     headers: More HTTP headers.
     ///     proxy: `http://…` or `socks5://…` to go through.
     ///     trust_env: Whether the environment's proxy settings count.
@@ -107,6 +109,12 @@ impl ChainManager {
     ///     max_response_bytes: The longest answer that is read, 64 MiB by default.
     ///     error_rules: What error answers of this endpoint mean, before the package's own table is asked: mappings of
     ///         `means` (a class, as in `GenesisError.details["class"]`) and `codes`, `contains` or both.
+    ///     retries: How often a call is made again, after a wait, when it has failed at every endpoint in a way that may
+    ///         pass; 2 by default. Only what can be made twice without harm, and never beyond the deadline.
+    ///     hedging: Whether a read that takes longer than nineteen of twenty is made at another endpoint too.
+    ///     max_lag: By how many blocks an endpoint may be behind the others before it is set aside; 5 by default on
+    ///         Ethereum and its kin.
+    ///     safe_methods: Methods besides the known ones that change nothing at a node, and may be made twice.
     ///
     /// Raises:
     ///     ConfigurationError: An argument is not usable.
@@ -115,7 +123,7 @@ impl ChainManager {
     #[pyo3(signature = (
         chain_id, endpoint, credentials=None, *, timeout=None, network_id=None, rate_limit=None, headers=None,
         proxy=None, trust_env=false, ca=None, client_cert=None, allow_plaintext=false, address_policy="any",
-        max_response_bytes=67_108_864, error_rules=None
+        max_response_bytes=67_108_864, error_rules=None, retries=2, hedging=true, max_lag=None, safe_methods=None
     ))]
     #[allow(clippy::too_many_arguments)]
     fn connect_to_chain(
@@ -136,8 +144,12 @@ impl ChainManager {
         address_policy: &str,
         max_response_bytes: i64,
         error_rules: Option<&Bound<'_, PyAny>>,
+        retries: i64,
+        hedging: bool,
+        max_lag: Option<i64>,
+        safe_methods: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Coroutine> {
-        let options = RouteOptions {
+        let route = RouteOptions {
             endpoint,
             credentials,
             headers,
@@ -150,7 +162,8 @@ impl ChainManager {
             max_response_bytes,
             error_rules,
         };
-        self.connecting(py, chain_id, &options, (network_id, rate_limit), timeout)
+        let chain = ChainOptions { network_id, rate_limit, retries, hedging, max_lag, safe_methods };
+        self.connecting(py, chain_id, route, &chain, timeout)
     }
 
     /// Forget a chain and close its connections; calls under way end by themselves.

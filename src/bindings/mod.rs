@@ -13,6 +13,7 @@ mod arguments;
 mod bridge;
 mod connection;
 mod decode;
+mod endpoints;
 mod errors;
 mod json_in;
 mod json_out;

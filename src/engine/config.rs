@@ -51,6 +51,17 @@ pub fn count(argument: &'static str, value: i64, least: usize) -> Result<usize> 
     count.ok_or_else(|| Error::argument(argument, format!("must be {least} or more, not {value}")))
 }
 
+/// How much an endpoint counts beside the others.
+///
+/// # Errors
+/// `Configuration` naming `argument` when it is not a number above zero.
+pub fn weight(argument: &'static str, value: f64) -> Result<f64> {
+    if value.is_finite() && value > 0.0 {
+        return Ok(value);
+    }
+    Err(Error::argument(argument, "its weight must be a number above zero"))
+}
+
 /// A number of connections that this process can hold open.
 ///
 /// # Errors

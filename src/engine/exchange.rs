@@ -6,6 +6,7 @@ use super::classify::{Classifier, only_reads, status_error};
 use super::deadline::Call;
 use super::error::{Error, Kind, Result};
 use super::jsonrpc::{self, Answer, Request};
+use super::pool::Cooldown;
 use super::target::Target;
 use super::transport::{Reply, SendError, Transport};
 
@@ -87,9 +88,10 @@ impl Exchange for One<'_> {
         call: &Call,
     ) -> std::result::Result<Bytes, SendError> {
         let reply = transport.send(jsonrpc::encode_one(self.id, self.request), call).await?;
+        peer.cooldown.heed_headers(&reply.headers);
         let answer = match jsonrpc::match_one(&reply.body, self.id) {
             Ok(answer) => answer,
-            Err(error) => return Err(SendError::Failed(unmatched(&reply, error))),
+            Err(error) => return Err(SendError::Failed(unmatched(&reply, error, peer))),
         };
         result_of(answer, &reply, peer).map(kept).map_err(SendError::Failed)
     }
@@ -117,10 +119,11 @@ impl Exchange for Batch<'_> {
         call: &Call,
     ) -> std::result::Result<Self::Output, SendError> {
         let mut reply = transport.send(jsonrpc::encode_batch(self.first_id, self.requests), call).await?;
+        peer.cooldown.heed_headers(&reply.headers);
         // The results share it.
         reply.body = kept(reply.body);
         let answers = jsonrpc::match_batch(&reply.body, self.first_id, self.requests.len())
-            .map_err(|error| SendError::Failed(unmatched(&reply, error)))?;
+            .map_err(|error| SendError::Failed(unmatched(&reply, error, peer)))?;
         Ok(answers.into_iter().map(|answer| result_of(answer, &reply, peer)).collect())
     }
 }
@@ -135,8 +138,13 @@ fn is_success(status: u16) -> bool {
 }
 
 /// A body that answers nothing: the status says more than the body, unless the status is a good one.
-fn unmatched(reply: &Reply, error: Error) -> Error {
-    if is_success(reply.status) { error } else { status_error(reply.status, &reply.headers) }
+fn unmatched(reply: &Reply, error: Error, peer: Peer<'_>) -> Error {
+    if is_success(reply.status) {
+        return error;
+    }
+    let error = status_error(reply.status, &reply.headers);
+    peer.cooldown.heed(&error);
+    error
 }
 
 /// A node may well say 404 or 500 and yet answer: then its answer counts. What the status says about the credentials
@@ -151,6 +159,7 @@ fn result_of(answer: Answer, reply: &Reply, peer: Peer<'_>) -> Result<Bytes> {
             }
             _ => error,
         };
+        peer.cooldown.heed(&error);
         error.with(|facts| {
             facts.status = (!is_success(reply.status)).then_some(reply.status);
         })

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use genesis_replicator::engine::chain::{ChainConfig, NetworkId};
+use genesis_replicator::engine::chain::{ChainConfig, EndpointConfig, NetworkId, Policy};
 use genesis_replicator::engine::deadline::Timeout;
 use genesis_replicator::engine::error::{Error, Kind, Result};
 use genesis_replicator::engine::family::Family;
@@ -24,7 +24,11 @@ fn started(max_connections: usize) -> Manager {
 }
 
 fn config(url: &str) -> ChainConfig {
-    ChainConfig { route: route(url), network_id: None, rate_limit: None }
+    ChainConfig {
+        endpoints: vec![EndpointConfig { route: route(url), rate_limit: None, weight: 1.0 }],
+        network_id: None,
+        policy: Policy::default(),
+    }
 }
 
 async fn connect(manager: &Manager, label: &str, config: ChainConfig) -> Result<()> {
@@ -248,7 +252,7 @@ async fn a_busy_manager_stops_in_its_time_and_everything_ends_with_it() {
     })
     .await;
     // What its holder never gave back is not counted for ever.
-    assert_eq!(levels(chain.pool()).total(), 0);
+    assert_eq!(levels(chain.pools().next().unwrap()).total(), 0);
     drop(held);
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use genesis_replicator::engine::chain::{Chain, ChainConfig, Many};
+use genesis_replicator::engine::chain::{self, Chain, ChainConfig, EndpointConfig, Many, Policy};
 use genesis_replicator::engine::deadline::{Call, Timeout};
 use genesis_replicator::engine::error::Result;
 use genesis_replicator::engine::limiter::RateLimiter;
@@ -73,9 +73,11 @@ fn request_on_lease(runtime: &Rc<Runtime>) -> Result<Case> {
 
 fn request_many(runtime: &Rc<Runtime>) -> Result<Case> {
     let (pool, call) = (pool(Node::Later, None)?, balance()?);
-    let config = ChainConfig { route: route(Node::Later)?, network_id: None, rate_limit: None };
-    let progress = Arc::new(Call::new(None));
-    let chain = runtime.block_on(Chain::connect("eth".into(), pool, config, progress))?;
+    let endpoint = EndpointConfig { route: route(Node::Later)?, rate_limit: None, weight: 1.0 };
+    let config = ChainConfig { endpoints: vec![endpoint], network_id: None, policy: Policy::default() };
+    let scopes = Arc::clone(pool.scopes());
+    let parts = chain::Parts { label: "eth".into(), pools: vec![pool], config, scopes, log: Log::silent() };
+    let chain = runtime.block_on(Chain::connect(parts, Arc::new(Call::new(None))))?;
     let step = async move || {
         let requests = vec![call.clone(); MANY];
         let many = Many { requests, concurrency: None, timeout: Timeout::Default, fail_fast: true };

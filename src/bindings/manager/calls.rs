@@ -7,6 +7,7 @@ use super::ChainManager;
 use crate::bindings::arguments::{self, RouteOptions};
 use crate::bindings::bridge::{Coroutine, Start};
 use crate::bindings::decode::Decode;
+use crate::bindings::endpoints::ChainOptions;
 use crate::bindings::errors::to_py;
 use crate::bindings::metrics::{MetricsCollector, to_dict};
 use crate::bindings::place::place;
@@ -68,15 +69,13 @@ impl ChainManager {
         &self,
         py: Python<'_>,
         chain_id: String,
-        options: &RouteOptions<'_, '_>,
-        (network_id, rate_limit): (Option<&Bound<'_, PyAny>>, Option<&Bound<'_, PyAny>>),
+        route: RouteOptions<'_, '_>,
+        chain: &ChainOptions<'_, '_>,
         timeout: Option<f64>,
     ) -> PyResult<Coroutine> {
         const NAME: &str = "ChainManager.connect_to_chain";
         let manager = self.engine()?.clone();
-        let config =
-            options.route(py).and_then(|route| arguments::chain_config(route, network_id, rate_limit));
-        let config = match config {
+        let config = match chain.config(py, route) {
             Ok(config) => config,
             Err(error) => return Ok(Coroutine::failed(NAME, error)),
         };

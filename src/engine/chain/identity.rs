@@ -1,9 +1,12 @@
 //! Who a node is: it is asked the question of each family in turn until it knows one.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
+use super::check_network;
 use crate::engine::deadline::{Call, Timeout};
-use crate::engine::error::{Kind, Result};
+use crate::engine::error::{Error, Kind, Result};
 use crate::engine::family::Family;
 use crate::engine::jsonrpc::Request;
 use crate::engine::pool::Pool;
@@ -96,15 +99,36 @@ pub struct Identity {
     pub family: Family,
     /// Its network, if its kind has a way to tell.
     pub network: Option<NetworkId>,
+    /// The hash of its first block, where it was asked for and told: networks of developers share their numbers.
+    pub genesis: Option<String>,
 }
 
-/// Ask the node behind `pool` who it is. One that knows no question is a generic JSON-RPC node.
-pub(super) async fn identify(pool: &Pool, call: &Call) -> Result<Identity> {
+impl Identity {
+    /// Refuse `other` if it is of another network.
+    pub(super) fn check(&self, label: &Arc<str>, other: &Self) -> Result<()> {
+        if let Some(network) = &self.network {
+            check_network(label, network, other.network.as_ref(), "is the chain's")?;
+        }
+        match (&self.genesis, &other.genesis) {
+            (Some(genesis), Some(found)) if genesis != found => {
+                let message =
+                    format!("'{label}' begins with block {found}, but {genesis} is the chain's first");
+                Err(Error::new(Kind::ChainMismatch, message).of_chain(Some(label)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Ask the node behind `pool` who it is, and for its first block if there are `several`. One that knows no question is a
+/// generic JSON-RPC node.
+pub(super) async fn identify(pool: &Pool, several: bool, call: &Call) -> Result<Identity> {
     for family in [Family::Evm, Family::Bitcoin, Family::Solana, Family::Substrate] {
         match pool.request_within(&family.question(), Timeout::Of(None), call).await {
             Ok(answer) => {
                 if let Some(network) = family.network_in(&answer) {
-                    return Ok(Identity { family, network: Some(network) });
+                    let genesis = if several { genesis(pool, family, call).await } else { None };
+                    return Ok(Identity { family, network: Some(network), genesis });
                 }
             }
             // These say nothing about the method, so the next question would fare no better.
@@ -115,7 +139,29 @@ pub(super) async fn identify(pool: &Pool, call: &Call) -> Result<Identity> {
             Err(error) => return Err(error),
         }
     }
-    Ok(Identity { family: Family::Generic, network: None })
+    Ok(Identity { family: Family::Generic, network: None, genesis: None })
+}
+
+/// Ask a node that was away whether it is still who it was, or who it should be.
+pub(super) async fn recognise(pool: &Pool, wanted: &Identity, label: &Arc<str>, call: &Call) -> Result<()> {
+    let found = identify(pool, true, call).await?;
+    wanted.check(label, &found)?;
+    pool.learn(found.family);
+    Ok(())
+}
+
+/// The hash of the first block, where the network's number does not tell enough.
+async fn genesis(pool: &Pool, family: Family, call: &Call) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Block {
+        hash: String,
+    }
+    if family != Family::Evm {
+        return None;
+    }
+    let question = Request::bare("eth_getBlockByNumber").with_params(r#"["0x0",false]"#);
+    let answer = pool.request_within(&question, Timeout::Of(None), call).await.ok()?;
+    serde_json::from_slice(&answer).ok().map(|block: Block| block.hash)
 }
 
 /// Ask for the number of the newest block.

@@ -9,10 +9,10 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::task::unconstrained;
 
 use super::Chain;
+use super::calls::Row;
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::jsonrpc::Request;
-use crate::engine::pool::Row;
 
 /// A list of calls and how to make them.
 pub struct Many {
@@ -56,7 +56,7 @@ impl Many {
         loop {
             let place = next.fetch_add(1, Ordering::Relaxed);
             let Some(request) = self.requests.get(place) else { return Ok(made) };
-            match chain.pool().request_in_row(request, together, &mut row).await {
+            match chain.request_in_row(request, together, &mut row).await {
                 Err(error) if self.fail_fast => return Err(error),
                 result => made.push((place, result)),
             }

@@ -1,24 +1,30 @@
 //! One label: its pool, its limit, and who is behind it.
 
+mod calls;
+mod connect;
 mod flow;
 mod identity;
 mod many;
+mod route;
+mod status;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::deadline::{Call, Timeout};
 use super::error::{Error, Kind, Result};
-use super::jsonrpc::Request;
 use super::limiter::RateLimiter;
+use super::metrics::Scopes;
 use super::pool::{Connection, Pool};
 use super::transport::Route;
+use route::{Endpoint, Router};
 
+pub use connect::Parts;
 pub use flow::{Flow, Inlet, Taken};
 pub use identity::{Identity, NetworkId};
 pub use many::Many;
+pub use route::Policy;
+pub use status::{EndpointStatus, Status};
 
 /// How many calls are in flight unless the caller says otherwise, at least: an HTTP/2 connection carries that many.
 const CONCURRENCY: usize = 64;
@@ -26,12 +32,23 @@ const CONCURRENCY: usize = 64;
 /// What a chain was connected with. Connecting again with an equal one does nothing.
 #[derive(Clone, PartialEq)]
 pub struct ChainConfig {
+    /// The ways to it, one at least.
+    pub endpoints: Vec<EndpointConfig>,
+    /// The network that its nodes must belong to.
+    pub network_id: Option<NetworkId>,
+    /// How its calls find their way.
+    pub policy: Policy,
+}
+
+/// One way to a chain.
+#[derive(Clone, PartialEq)]
+pub struct EndpointConfig {
     /// How to get there.
     pub route: Route,
-    /// The network that the node must belong to.
-    pub network_id: Option<NetworkId>,
     /// How fast it may be asked.
     pub rate_limit: Option<Limit>,
+    /// How much of the calls it should get, beside the others.
+    pub weight: f64,
 }
 
 /// How fast a chain may be asked.
@@ -85,64 +102,15 @@ impl PartialEq for Limit {
 /// A connected chain.
 pub struct Chain {
     label: Arc<str>,
-    pool: Pool,
+    router: Arc<Router>,
     config: ChainConfig,
     identity: Identity,
 }
 
-/// How a chain is doing.
-#[derive(Debug)]
-pub struct Status {
-    /// Who the node is.
-    pub identity: Identity,
-    /// The number of its newest block, if it has any and told it.
-    pub head: Option<u64>,
-    /// How long it took to tell.
-    pub latency: Option<Duration>,
-    /// Where it is: scheme, host and port.
-    pub endpoint: String,
-    /// Why it did not answer, if so.
-    pub failure: Option<Error>,
-}
-
-impl Status {
-    /// Whether there is nothing to say against the endpoint. A full pool says nothing about it.
-    #[must_use]
-    pub fn is_healthy(&self) -> bool {
-        self.failure.as_ref().is_none_or(|error| error.kind() == Kind::PoolTimeout)
-    }
-}
-
 impl Chain {
-    /// Find out who is behind `pool` and whether it is who was asked for.
-    ///
-    /// # Errors
-    /// Whatever the way to the node meets; `ChainMismatch` when it belongs to another network.
-    pub async fn connect(
-        label: Arc<str>,
-        pool: Pool,
-        config: ChainConfig,
-        progress: Arc<Call>,
-    ) -> Result<Self> {
-        let identity = identity::identify(&pool, &progress).await?;
-        pool.learn(identity.family);
-        if let Some(wanted) = &config.network_id {
-            check_network(&label, wanted, identity.network.as_ref(), "was asked for")?;
-        }
-        Ok(Self { label, pool, config, identity })
-    }
-
-    /// Make one call. The result is JSON text.
-    ///
-    /// # Errors
-    /// Whatever the call meets.
-    pub async fn request(&self, request: &Request, timeout: Timeout) -> Result<Bytes> {
-        self.pool.request(request, timeout).await
-    }
-
     /// How many calls of one caller may be in flight: as many as were asked for, or what suits the pool.
     fn concurrency(&self, asked: Option<usize>) -> usize {
-        asked.unwrap_or_else(|| self.pool.max_connections().max(CONCURRENCY))
+        asked.unwrap_or_else(|| self.pool().max_connections().max(CONCURRENCY))
     }
 
     /// Lease a connection to whoever asks at `place`.
@@ -150,29 +118,25 @@ impl Chain {
     /// # Errors
     /// `PoolTimeout` and its kin.
     pub async fn connection(&self, timeout: Timeout, place: Arc<str>) -> Result<Connection> {
-        let lease = self.pool.lease(timeout).await?;
-        Connection::new(&self.pool, lease, place)
+        self.router.connection(timeout, place).await
     }
 
-    /// Ask the node how it is doing. A node that does not answer is a status too.
-    pub async fn status(&self) -> Status {
-        let call = Call::new(self.pool.settings().request_timeout);
-        let outcome = identity::head(&self.pool, self.identity.family, &call).await;
-        let (head, latency, failure) = match outcome {
-            Ok(head) => (head, Some(call.elapsed()), None),
-            Err(error) => (None, None, Some(error)),
-        };
-        let endpoint = self.config.route.target.to_string();
-        Status { identity: self.identity.clone(), head, latency, endpoint, failure }
-    }
-
-    /// Whether the node accepts the credentials.
+    /// Whether the node accepts the credentials; with several endpoints, whether all of them do.
     ///
     /// # Errors
-    /// When it cannot be asked.
+    /// When one cannot be asked.
     pub async fn verify_credentials(&self) -> Result<bool> {
-        let call = Call::new(self.pool.settings().request_timeout);
-        match identity::knock(&self.pool, self.identity.family, &call).await {
+        for endpoint in self.router.endpoints() {
+            if !self.verify(endpoint.pool()).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn verify(&self, pool: &Pool) -> Result<bool> {
+        let call = Call::new(pool.settings().request_timeout);
+        match identity::knock(pool, self.identity.family, &call).await {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == Kind::Authentication => Ok(false),
             // These come before anybody looks at the credentials.
@@ -190,10 +154,20 @@ impl Chain {
         &self.label
     }
 
-    /// Its connections.
+    /// Its connections, to each endpoint.
+    pub fn pools(&self) -> impl Iterator<Item = &Pool> {
+        self.router.endpoints().iter().map(Endpoint::pool)
+    }
+
+    /// The connections to its first endpoint. Settings are the same for all.
+    fn pool(&self) -> &Pool {
+        self.router.first().pool()
+    }
+
+    /// What it counts.
     #[must_use]
-    pub const fn pool(&self) -> &Pool {
-        &self.pool
+    pub fn scopes(&self) -> &Scopes {
+        self.router.scopes()
     }
 
     /// What it was connected with.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use crate::engine::chain::{Chain, ChainConfig};
+use crate::engine::chain::{Chain, ChainConfig, Parts};
 use crate::engine::deadline::Call;
 use crate::engine::error::{Error, Kind, Phase, Result};
 use crate::engine::pool::Pool;
@@ -14,7 +14,7 @@ type Outcome = Option<Result<Arc<Chain>>>;
 
 pub(super) struct Attempt {
     config: ChainConfig,
-    pool: Pool,
+    pools: Vec<Pool>,
     outcome: watch::Receiver<Outcome>,
     /// How far it is. Without a deadline: it ends with the last who waits for it.
     progress: Arc<Call>,
@@ -24,16 +24,17 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    pub(super) fn start(label: Arc<str>, pool: Pool, config: ChainConfig) -> Self {
+    pub(super) fn start(parts: Parts) -> Self {
         let (sender, outcome) = watch::channel(None);
         let progress = Arc::new(Call::new(None));
-        let attempt = Chain::connect(Arc::clone(&label), pool.clone(), config.clone(), Arc::clone(&progress));
+        let (label, config, pools) = (Arc::clone(&parts.label), parts.config.clone(), parts.pools.clone());
+        let attempt = Chain::connect(parts, Arc::clone(&progress));
         let task = tokio::spawn(async move {
             let result = attempt.await.map(Arc::new).map_err(|error| could_not(&label, error));
             // Nobody may be waiting any more.
             let _ = sender.send(Some(result));
         });
-        Self { config, pool, outcome, progress, task: task.abort_handle(), unclaimed: Mutex::new(true) }
+        Self { config, pools, outcome, progress, task: task.abort_handle(), unclaimed: Mutex::new(true) }
     }
 
     pub(super) const fn config(&self) -> &ChainConfig {
@@ -52,7 +53,8 @@ impl Attempt {
             Phase::Send | Phase::Receive => Phase::Connect,
             phase => phase,
         });
-        self.pool.timed_out(call)
+        let timed_out = self.pools.first().map(|pool| pool.timed_out(call));
+        timed_out.unwrap_or_else(interrupted)
     }
 
     pub(super) async fn wait(&self) -> Result<Arc<Chain>> {
@@ -64,8 +66,10 @@ impl Attempt {
     /// End it now: whoever waits for it is told, and nothing is left of it.
     pub(super) fn end(&self) {
         self.task.abort();
-        self.pool.dismiss();
-        self.pool.cut_all();
+        for pool in &self.pools {
+            pool.dismiss();
+            pool.cut_all();
+        }
     }
 
     /// Whether this is the first claim of what the attempt connected.

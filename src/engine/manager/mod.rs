@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::chain::{Chain, ChainConfig, Many, NetworkId, check_network};
+use super::chain::{self, Chain, ChainConfig, Many, NetworkId, check_network};
 use super::deadline::{Call, Timeout};
 use super::error::{Error, Kind, Result};
 use super::jsonrpc::Request;
 use super::log::{Area, Level, Log};
 use super::metrics::{Collector, Counters, Pools, Scopes, Source, Value};
-use super::pool::{CutAtEnd, Gate, Parts, Pool, Settings};
+use super::pool::{self, CutAtEnd, Gate, Pool, Settings};
 use super::transport::Dialer;
 use attempt::{Attempt, interrupted};
 
@@ -94,7 +94,7 @@ impl Manager {
         for attempt in attempts.values().filter_map(Weak::upgrade) {
             attempt.end();
         }
-        pools.extend(chains.values().map(|chain| chain.pool().clone()));
+        pools.extend(chains.values().flat_map(|chain| chain.pools().cloned()));
         for pool in &pools {
             pool.dismiss();
         }
@@ -143,17 +143,27 @@ impl Manager {
             check_same(label, attempt.config() == &config, "is being connected")?;
             return Ok(attempt);
         }
-        let pool = Pool::new(Parts {
-            label: Some(Arc::clone(label)),
-            dialer: Dialer::new(config.route.clone())?,
-            gate,
-            scopes: Scopes::within(Arc::default(), Arc::clone(&self.0.counters)),
-            log: self.0.log.clone(),
-            collector: self.0.collector.clone(),
-            limiter: config.rate_limit.as_ref().map(|limit| limit.limiter().clone()),
-            settings: self.0.settings.clone(),
-        })?;
-        let attempt = Arc::new(Attempt::start(Arc::clone(label), pool, config));
+        let scopes = Arc::new(Scopes::within(Arc::default(), Arc::clone(&self.0.counters)));
+        let pools = config.endpoints.iter().map(|endpoint| {
+            // Where there is one endpoint, what it counts is what its chain does.
+            let scopes = match config.endpoints.as_slice() {
+                [_] => Scopes::clone(&scopes),
+                _ => Scopes::under(Arc::default(), Arc::clone(&scopes)),
+            };
+            Pool::new(pool::Parts {
+                label: Some(Arc::clone(label)),
+                dialer: Dialer::new(endpoint.route.clone())?,
+                gate: Arc::clone(&gate),
+                scopes,
+                log: self.0.log.clone(),
+                collector: self.0.collector.clone(),
+                limiter: endpoint.rate_limit.as_ref().map(|limit| limit.limiter().clone()),
+                settings: self.0.settings.clone(),
+            })
+        });
+        let pools = pools.collect::<Result<_>>()?;
+        let (label_of, log) = (Arc::clone(label), self.0.log.clone());
+        let attempt = Arc::new(Attempt::start(chain::Parts { label: label_of, pools, config, scopes, log }));
         state.attempts.retain(|_, attempt| attempt.strong_count() > 0);
         state.attempts.insert(Arc::clone(label), Arc::downgrade(&attempt));
         Ok(attempt)
@@ -166,10 +176,10 @@ impl Manager {
     pub fn disconnect(&self, label: &str) -> Result<()> {
         let chain = self.lock().chains.remove(label);
         let chain = chain.ok_or_else(|| self.unknown(label))?;
-        chain.pool().dismiss();
+        chain.pools().for_each(Pool::dismiss);
         let mut state = self.lock();
         state.leaving.retain(Pool::is_in_use);
-        state.leaving.push(chain.pool().clone());
+        state.leaving.extend(chain.pools().cloned());
         drop(state);
         self.info(|| format!("'{label}' disconnected"));
         Ok(())
@@ -233,7 +243,7 @@ impl Manager {
     pub fn pool_metrics(&self, label: Option<&str>) -> Result<Value> {
         let Some(label) = label else { return Ok(self.0.pools().snapshot()) };
         let chain = self.chain(label)?;
-        let counters = chain.pool().scopes().own();
+        let counters = chain.scopes().own();
         Ok(super::metrics::pool_snapshot(counters, self.0.max_connections as u64))
     }
 
@@ -277,9 +287,8 @@ impl Source for Inner {
 
     fn pools(&self) -> Pools {
         let state = self.lock();
-        let chain = |(label, chain): (&Arc<str>, &Arc<Chain>)| {
-            (label.to_string(), Arc::clone(chain.pool().scopes().own()))
-        };
+        let chain =
+            |(label, chain): (&Arc<str>, &Arc<Chain>)| (label.to_string(), Arc::clone(chain.scopes().own()));
         let mut chains: Vec<_> = state.chains.iter().map(chain).collect();
         chains.sort_by(|a, b| a.0.cmp(&b.0));
         Pools { max_connections: self.max_connections as u64, all: Arc::clone(&self.counters), chains }
@@ -300,7 +309,7 @@ impl Connected {
         {
             let mut state = self.manager.lock();
             // Closed when the manager was stopped, even if it runs again.
-            if self.chain.pool().is_closed() {
+            if self.chain.pools().any(Pool::is_closed) {
                 return Err(interrupted());
             }
             state.attempts.remove(label);
@@ -309,7 +318,10 @@ impl Connected {
             }
             state.chains.insert(Arc::clone(label), Arc::clone(&self.chain));
         }
-        self.manager.info(|| format!("'{label}' connected to {}", self.chain.config().route.target));
+        self.manager.info(|| {
+            let targets: Vec<_> = self.chain.pools().map(|pool| pool.target().to_string()).collect();
+            format!("'{label}' connected to {}", targets.join(", "))
+        });
         Ok(())
     }
 }

@@ -68,6 +68,12 @@ pub enum Event {
     Request,
     /// A request was tried once more.
     Retry,
+    /// A late request was made at a second endpoint too.
+    Hedge,
+    /// The second endpoint answered first.
+    HedgeWon,
+    /// An endpoint is left alone until it is well again.
+    BreakerOpened,
     /// A call failed.
     Error(Kind),
 }
@@ -104,6 +110,9 @@ pub struct Counters {
     connect_failures: AtomicU64,
     requests: AtomicU64,
     retries: AtomicU64,
+    hedges: AtomicU64,
+    hedges_won: AtomicU64,
+    breakers_opened: AtomicU64,
     errors: PerKind,
     in_flight: AtomicU64,
     waiting: AtomicU64,
@@ -186,6 +195,9 @@ impl Counters {
             Event::ConnectFailure => &self.connect_failures,
             Event::Request => &self.requests,
             Event::Retry => &self.retries,
+            Event::Hedge => &self.hedges,
+            Event::HedgeWon => &self.hedges_won,
+            Event::BreakerOpened => &self.breakers_opened,
             Event::Error(kind) => &self.errors.0[kind as usize],
         }
     }
@@ -207,6 +219,9 @@ mod tests {
             Event::ConnectFailure,
             Event::Request,
             Event::Retry,
+            Event::Hedge,
+            Event::HedgeWon,
+            Event::BreakerOpened,
         ];
         let causes = CloseCause::ALL.map(Event::Closed);
         let kinds = Kind::ALL.map(Event::Error);

@@ -13,7 +13,7 @@ use crate::engine::error::Kind;
 const PREFIX: &str = "genesis_replicator_";
 
 /// The plain counters of a pool.
-const COUNTED: [(&str, Event, &str); 9] = [
+const COUNTED: [(&str, Event, &str); 12] = [
     ("pool_acquisitions_total", Event::Acquisition, "Connections given to callers."),
     ("pool_waits_total", Event::Wait, "Connections for which the caller had to wait."),
     ("pool_timeouts_total", Event::Timeout, "Callers that waited for a connection in vain."),
@@ -27,6 +27,9 @@ const COUNTED: [(&str, Event, &str); 9] = [
     ("pool_connect_failures_total", Event::ConnectFailure, "Connections that could not be opened."),
     ("pool_requests_total", Event::Request, "Requests made."),
     ("pool_retries_total", Event::Retry, "Requests tried once more."),
+    ("pool_hedges_total", Event::Hedge, "Late requests made at a second endpoint too."),
+    ("pool_hedges_won_total", Event::HedgeWon, "Late requests that the second endpoint answered first."),
+    ("pool_breakers_opened_total", Event::BreakerOpened, "Endpoints left alone until they are well again."),
 ];
 
 const GAUGES: [(&str, Gauge, &str); 2] = [

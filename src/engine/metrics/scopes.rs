@@ -1,15 +1,16 @@
-//! One event counts in a chain and in its manager at once; guards give back what they took.
+//! One event counts in an endpoint, its chain and its manager at once; guards give back what they took.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Counters, Event, Gauge, Latency, Level};
+use super::{Collector, Counters, Event, Gauge, Latency, Level};
+use crate::engine::error::{Error, Kind, Result};
 
-/// The counters that an event touches: those of a pool or chain, and those of the manager above it.
+/// The counters that an event touches: those of a pool, an endpoint or a chain, and those of whatever it belongs to.
 #[derive(Debug, Clone)]
 pub struct Scopes {
     own: Arc<Counters>,
-    above: Option<Arc<Counters>>,
+    above: Option<Arc<Scopes>>,
 }
 
 impl Scopes {
@@ -21,8 +22,14 @@ impl Scopes {
 
     /// A chain within a manager.
     #[must_use]
-    pub const fn within(own: Arc<Counters>, manager: Arc<Counters>) -> Self {
-        Self { own, above: Some(manager) }
+    pub fn within(own: Arc<Counters>, manager: Arc<Counters>) -> Self {
+        Self::under(own, Arc::new(Self::alone(manager)))
+    }
+
+    /// A part of something larger.
+    #[must_use]
+    pub const fn under(own: Arc<Counters>, above: Arc<Self>) -> Self {
+        Self { own, above: Some(above) }
     }
 
     /// The counters of the pool or chain itself.
@@ -49,10 +56,32 @@ impl Scopes {
     }
 
     fn each(&self, act: impl Fn(&Counters)) {
-        act(&self.own);
-        if let Some(manager) = &self.above {
-            act(manager);
+        let mut scope = self;
+        loop {
+            act(&scope.own);
+            match &scope.above {
+                Some(above) => scope = above,
+                None => return,
+            }
         }
+    }
+}
+
+/// Count a call that is over, here and in the user's own book.
+pub fn finish_call<T>(
+    scopes: &Scopes,
+    collector: Option<&Collector>,
+    method: &str,
+    took: Duration,
+    result: &Result<T>,
+) {
+    scopes.observe(Latency::Request, took);
+    let error = result.as_ref().err().map(Error::kind);
+    if let Some(collector) = collector {
+        collector.observe(method, took, error.map(Kind::code));
+    }
+    if let Some(kind) = error {
+        scopes.count(Event::Error(kind));
     }
 }
 

@@ -95,7 +95,7 @@ pub fn pool_snapshot(counters: &Counters, max_connections: u64) -> Value {
     Value::map(pool_pairs(counters, max_connections))
 }
 
-fn pool_pairs(counters: &Counters, max_connections: u64) -> [(&'static str, Value); 22] {
+fn pool_pairs(counters: &Counters, max_connections: u64) -> [(&'static str, Value); 25] {
     let levels = counters.levels().snapshot();
     let counted = |event| Value::Int(counters.counted(event));
     [
@@ -119,6 +119,9 @@ fn pool_pairs(counters: &Counters, max_connections: u64) -> [(&'static str, Valu
         ("requests", counted(Event::Request)),
         ("errors", errors_by_code(counters)),
         ("retries", counted(Event::Retry)),
+        ("hedges", counted(Event::Hedge)),
+        ("hedges_won", counted(Event::HedgeWon)),
+        ("breakers_opened", counted(Event::BreakerOpened)),
         ("wait_seconds", counters.latency(Latency::Wait).into()),
         ("request_seconds", counters.latency(Latency::Request).into()),
     ]
@@ -183,7 +186,7 @@ mod tests {
         &pairs.iter().find(|(name, _)| name == key).unwrap().1
     }
 
-    const POOL_KEYS: [&str; 22] = [
+    const POOL_KEYS: [&str; 25] = [
         "max_connections",
         "active_connections",
         "idle_connections",
@@ -204,6 +207,9 @@ mod tests {
         "requests",
         "errors",
         "retries",
+        "hedges",
+        "hedges_won",
+        "breakers_opened",
         "wait_seconds",
         "request_seconds",
     ];

@@ -74,7 +74,8 @@ impl Cooldown {
 }
 
 fn too_late(rest: Duration) -> Error {
-    let message = format!("the provider asked to slow down: it may be asked again in {:.1} s", rest.as_secs_f64());
+    let message =
+        format!("the provider asked to slow down: it may be asked again in {:.1} s", rest.as_secs_f64());
     Error::new(Kind::ProviderRateLimit, message).with(|facts| {
         facts.class = Some(Class::RateLimited);
         facts.retry_after = Some(rest);

@@ -19,9 +19,7 @@ use super::store::{Conn, Opener};
 use super::waiting::Waiting;
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Phase, Result};
-use crate::engine::exchange::Peer;
-use crate::engine::family::Family;
-use crate::engine::limiter::{Grant, RateLimiter};
+use crate::engine::limiter::RateLimiter;
 use crate::engine::log::Log;
 use crate::engine::metrics::{CloseCause, Collector, Event, Gauge, Scopes};
 use crate::engine::target::Target;
@@ -251,7 +249,7 @@ impl Pool {
 
     /// Whether the next request of a row may use the connection: it is good, nobody waits for one, and no limit may
     /// keep the request itself waiting.
-    pub(super) fn may_keep(&self, lease: &Lease, now: Instant) -> bool {
+    pub(in crate::engine) fn may_keep(&self, lease: &Lease, now: Instant) -> bool {
         let is_good = |conn| self.reason_to_discard(conn, now).is_none();
         self.0.limiter.is_none() && !self.0.home.gate.has_waiters() && lease.conn().is_some_and(is_good)
     }
@@ -298,31 +296,18 @@ impl Pool {
         self.0.closed.load(Ordering::Acquire)
     }
 
-    pub(super) fn collector(&self) -> Option<&Collector> {
+    pub(in crate::engine) fn collector(&self) -> Option<&Collector> {
         self.0.collector.as_ref()
     }
 
-    /// The endpoint's limit lets `calls` calls go. Admitted by the caller when it sends: in between it may have to wait.
-    pub(super) async fn within_limit(&self, calls: u64, call: &Call) -> Result<Option<Grant>> {
-        let Some(limiter) = &self.0.limiter else { return Ok(None) };
-        call.enter(Phase::Limit);
-        limiter.grant(calls, call.remaining()).await.map(Some).map_err(|error| self.mark(error))
+    pub(super) fn limiter(&self) -> Option<&RateLimiter> {
+        self.0.limiter.as_ref()
     }
 
     /// Where its connections lead.
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.home().dialer.route().target
-    }
-
-    /// Who is asked, and what its errors mean.
-    pub(super) fn peer(&self) -> Peer<'_> {
-        Peer { target: self.target(), classifier: &self.home().classifier }
-    }
-
-    /// The endpoint has said what it is.
-    pub(in crate::engine) fn learn(&self, family: Family) {
-        self.home().classifier.learn(family);
     }
 
     /// The user's label of the chain.

@@ -9,6 +9,7 @@ use deadpool::managed::{Pool as Store, WeakPool};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use super::cooldown::Cooldown;
 use super::dials::Dials;
 use super::gate::{Gate, PoolId, Room};
 use super::holders::Holders;
@@ -57,6 +58,7 @@ pub(super) struct Home {
     pub(super) label: Option<Arc<str>>,
     pub(super) dialer: Dialer,
     pub(super) classifier: Classifier,
+    pub(super) cooldown: Cooldown,
     pub(super) gate: Arc<Gate>,
     pub(super) id: PoolId,
     pub(super) scopes: Arc<Scopes>,
@@ -94,6 +96,7 @@ impl Home {
             Self {
                 label,
                 classifier: Classifier::new(dialer.route().error_rules.clone()),
+                cooldown: Cooldown::default(),
                 dialer,
                 gate,
                 id,

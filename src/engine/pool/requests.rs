@@ -16,11 +16,11 @@ use super::gate::{Ticket, closed};
 use super::lease::Lease;
 use super::sharing::Stream;
 use super::waiting::Waiting;
-use crate::engine::deadline::{Call, Timeout, Timer};
+use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Phase, Result};
 use crate::engine::exchange::{Exchange, One};
 use crate::engine::jsonrpc::Request;
-use crate::engine::metrics::{Event, Gauge, Latency};
+use crate::engine::metrics::{Event, Gauge, finish_call};
 use crate::engine::transport::SendError;
 
 /// How often a request is tried again because its connection had gone before anything was sent.
@@ -30,23 +30,6 @@ const RESENDS: usize = 3;
 enum Carrier {
     Alone(Lease),
     Shared(Stream),
-}
-
-/// Requests that one caller makes one after the other. They keep their connection as long as nobody else wants it.
-#[derive(Default)]
-pub(in crate::engine) struct Row {
-    kept: Option<Lease>,
-    timer: Timer,
-    /// When the last one ended, which is when the next begins.
-    ended: Option<Instant>,
-}
-
-impl Row {
-    fn begin(&mut self, pool: &Pool) -> Instant {
-        let now = self.ended.take().unwrap_or_else(Instant::now);
-        drop(self.kept.take_if(|lease| !pool.may_keep(lease, now)));
-        now
-    }
 }
 
 impl Pool {
@@ -68,49 +51,20 @@ impl Pool {
     ) -> Result<Bytes> {
         self.scopes().count(Event::Request);
         let began = Instant::now();
-        let result = call.bound(pin!(self.carry(request, timeout, call, None))).await;
+        let result = call.bound(pin!(self.attempt(request, timeout, call, None))).await;
         let result = result.unwrap_or_else(|| Err(self.timed_out(call)));
         self.finished(request.method(), began.elapsed(), result)
     }
 
-    /// The same for one of a row of requests, each with the configured time for itself, or all together within a call.
-    pub(in crate::engine) async fn request_in_row(
-        &self,
-        request: &Request,
-        together: Option<&Call>,
-        row: &mut Row,
-    ) -> Result<Bytes> {
-        let began = row.begin(self);
-        let alone;
-        let (call, timeout) = match together {
-            // None is begun when there is no time left for it.
-            Some(call) if call.is_expired() => return Err(self.timed_out(call)),
-            Some(call) => (call, Timeout::Of(None)),
-            None => {
-                alone = Call::starting(began, self.settings().request_timeout);
-                (&alone, Timeout::Default)
-            }
-        };
-        self.scopes().count(Event::Request);
-        let work = pin!(self.carry(request, timeout, call, Some(&mut row.kept)));
-        let result = call.bound_by(&mut row.timer, work).await;
-        let result = result.unwrap_or_else(|| Err(self.timed_out(call)));
-        let ended = Instant::now();
-        row.ended = Some(ended);
-        self.finished(request.method(), ended - began, result)
-    }
-
     /// Count a request that is over.
     pub(super) fn finished<T>(&self, method: &str, took: Duration, result: Result<T>) -> Result<T> {
-        self.scopes().observe(Latency::Request, took);
-        if let Some(collector) = self.collector() {
-            collector.observe(method, took, result.as_ref().err().map(|error| error.kind().code()));
-        }
-        self.counted(result)
+        finish_call(self.scopes(), self.collector(), method, took, &result);
+        result
     }
 
-    /// Sends a request and takes its answer. What carried it alone is kept, where there is a place to keep it.
-    async fn carry(
+    /// Send a request and take its answer: uncounted, and without a deadline of its own. What carried it alone is kept,
+    /// where there is a place to keep it.
+    pub(in crate::engine) async fn attempt(
         &self,
         request: &Request,
         timeout: Timeout,

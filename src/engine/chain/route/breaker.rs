@@ -18,7 +18,7 @@ const LONGEST_REST: Duration = Duration::from_secs(2);
 
 /// What a breaker lets through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::engine) enum Circuit {
+pub(in crate::engine::chain) enum Circuit {
     /// Everything.
     Closed,
     /// Nothing.
@@ -29,7 +29,7 @@ pub(in crate::engine) enum Circuit {
 
 impl Circuit {
     /// The name that people read.
-    pub(in crate::engine) const fn name(self) -> &'static str {
+    pub(in crate::engine::chain) const fn name(self) -> &'static str {
         match self {
             Self::Closed => "closed",
             Self::Open => "open",

@@ -21,7 +21,7 @@ const LACKED: usize = 256;
 const UNKNOWN: u64 = u64::MAX;
 
 /// An endpoint and its state.
-pub(in crate::engine) struct Endpoint {
+pub(in crate::engine::chain) struct Endpoint {
     pool: Pool,
     weight: f64,
     score: Score,
@@ -62,32 +62,32 @@ impl Endpoint {
     }
 
     /// Its connections.
-    pub(in crate::engine) const fn pool(&self) -> &Pool {
+    pub(in crate::engine::chain) const fn pool(&self) -> &Pool {
         &self.pool
     }
 
     /// Whether it is left alone.
-    pub(in crate::engine) fn circuit(&self) -> Circuit {
+    pub(in crate::engine::chain) fn circuit(&self) -> Circuit {
         self.breaker.circuit()
     }
 
     /// The newest block that it is known to have.
-    pub(in crate::engine) fn head(&self) -> Option<u64> {
+    pub(in crate::engine::chain) fn head(&self) -> Option<u64> {
         Some(self.head.load(Ordering::Relaxed)).filter(|head| *head != UNKNOWN)
     }
 
     /// Whether it is behind the others.
-    pub(in crate::engine) fn is_lagging(&self) -> bool {
+    pub(in crate::engine::chain) fn is_lagging(&self) -> bool {
         self.lagging.load(Ordering::Relaxed)
     }
 
     /// What its answers take, on average.
-    pub(in crate::engine) fn latency(&self) -> Option<Duration> {
+    pub(in crate::engine::chain) fn latency(&self) -> Option<Duration> {
         self.score.average()
     }
 
     /// Why it is left alone, or what went wrong last.
-    pub(in crate::engine) fn trouble(&self) -> Option<Error> {
+    pub(in crate::engine::chain) fn trouble(&self) -> Option<Error> {
         lock(&self.trouble).clone()
     }
 

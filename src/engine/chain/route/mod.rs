@@ -12,6 +12,7 @@ mod watch;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -20,6 +21,7 @@ use self::budget::Budget;
 use self::endpoint::Fitness;
 use self::pace::Pace;
 use self::race::Race;
+use self::remedy::Remedy;
 use super::identity::Identity;
 use crate::engine::classify::{Effect, effect_of};
 use crate::engine::deadline::{Call, Timeout};
@@ -27,10 +29,10 @@ use crate::engine::error::{Error, Kind, Result};
 use crate::engine::jsonrpc::Request;
 use crate::engine::log::{Area, Level, Log};
 use crate::engine::metrics::{Event, Scopes};
-use crate::engine::pool::{Pool, Row};
+use crate::engine::pool::{Connection, Lease, Pool};
 
-pub(in crate::engine) use breaker::Circuit;
-pub(in crate::engine) use endpoint::Endpoint;
+pub(super) use breaker::Circuit;
+pub(super) use endpoint::Endpoint;
 
 /// Retries are a tenth of the requests at most, so that they cannot melt a node; hedges as well. Bursts are as large
 /// as a crowd that is caught by one endpoint's end.
@@ -57,7 +59,7 @@ impl Default for Policy {
 }
 
 /// The endpoints of one chain.
-pub(in crate::engine) struct Router {
+pub(super) struct Router {
     label: Arc<str>,
     endpoints: Vec<Endpoint>,
     policy: Policy,
@@ -96,8 +98,51 @@ impl Router {
     }
 
     /// All of them.
-    pub(in crate::engine) fn endpoints(&self) -> &[Endpoint] {
+    pub(super) fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
+    }
+
+    /// The first of them.
+    pub(super) fn first(&self) -> &Endpoint {
+        &self.endpoints[0]
+    }
+
+    pub(super) fn scopes(&self) -> &Scopes {
+        &self.scopes
+    }
+
+    /// Leave an endpoint alone until it is who it should be.
+    pub(super) fn set_aside(&self, endpoint: &Endpoint, why: Error) {
+        endpoint.set_aside(why, Instant::now());
+        self.tell_opened(endpoint);
+    }
+
+    /// Lease a connection to the endpoint that does best, or to the next if that cannot be reached.
+    pub(super) async fn connection(&self, timeout: Timeout, place: Arc<str>) -> Result<Connection> {
+        let mut tried = vec![false; self.endpoints.len()];
+        let mut failure = None;
+        // Nothing in particular will be asked.
+        while let Some(index) = self.pick("", &tried, Instant::now()) {
+            tried[index] = true;
+            let pool = self.endpoints[index].pool();
+            match pool.lease(timeout).await {
+                Ok(lease) => return Connection::new(pool, lease, place),
+                Err(error) if remedy::remedy(&error, Effect::Changes) == Remedy::Raise => return Err(error),
+                Err(error) => {
+                    self.failed(index, "", &error, Duration::ZERO, Instant::now());
+                    failure = Some(error);
+                }
+            }
+        }
+        Err(failure.unwrap_or_else(|| self.nobody()))
+    }
+
+    /// Note a failure.
+    fn failed(&self, index: usize, method: &str, error: &Error, took: Duration, now: Instant) {
+        let endpoint = &self.endpoints[index];
+        if self.endpoints.len() > 1 && endpoint.failed(method, error, took, now) {
+            self.tell_opened(endpoint);
+        }
     }
 
     /// Make one call. The result is JSON text.
@@ -106,12 +151,12 @@ impl Router {
         request: &Request,
         timeout: Timeout,
         call: &Call,
-        row: &mut Row,
+        kept: Option<&mut Option<Lease>>,
     ) -> Result<Bytes> {
         self.retries.earn();
         // One endpoint that answers, the usual case, costs nothing more.
         if let [only] = self.endpoints.as_slice() {
-            let error = match only.pool().attempt(request, timeout, call, row).await {
+            let error = match only.pool().attempt(request, timeout, call, kept).await {
                 Ok(result) => return Ok(result),
                 Err(error) => error,
             };
@@ -136,6 +181,14 @@ impl Router {
         Some(if cost(second) < cost(first) { second } else { first })
     }
 
+    /// Note that an endpoint does not answer.
+    fn hung(&self, index: usize, method: &str, now: Instant) {
+        let endpoint = &self.endpoints[index];
+        if endpoint.hung(method, now) {
+            self.tell_opened(endpoint);
+        }
+    }
+
     fn effect_of(&self, method: &str) -> Effect {
         if self.policy.safe_methods.contains(method) { Effect::Reads } else { effect_of(method) }
     }
@@ -144,7 +197,8 @@ impl Router {
     fn tell_opened(&self, endpoint: &Endpoint) {
         self.scopes.count(Event::BreakerOpened);
         self.log.write(Level::Warning, Area::Manager, || {
-            let why = endpoint.trouble().map_or_else(|| "it does not answer in time".to_owned(), |e| e.to_string());
+            let why =
+                endpoint.trouble().map_or_else(|| "it does not answer in time".to_owned(), |e| e.to_string());
             format!("'{}': {} is left alone for now: {why}", self.label, endpoint.pool().target())
         });
     }

@@ -48,7 +48,8 @@ impl Pace {
     /// After this time a call is late.
     pub(super) fn late_after(&self, now: Instant) -> Duration {
         let mut state = self.at(now);
-        if let Some((_, late)) = state.late.filter(|(found, _)| now.saturating_duration_since(*found) < FRESH) {
+        if let Some((_, late)) = state.late.filter(|(found, _)| now.saturating_duration_since(*found) < FRESH)
+        {
             return late;
         }
         let periods = [&state.current, &state.before];

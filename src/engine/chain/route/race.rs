@@ -9,17 +9,19 @@ use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::Router;
 use super::remedy::{Remedy, remedy, wait};
+use super::{Router, submit};
 use crate::engine::classify::Effect;
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::jsonrpc::Request;
 use crate::engine::metrics::Event;
-use crate::engine::pool::Row;
 
 /// A wait as good as endless, for a call that is not hedged.
 const NEVER: Duration = Duration::from_hours(24);
+
+/// Who has not answered for so long when the caller gives up counts as hanging.
+const HUNG: Duration = Duration::from_secs(1);
 
 pub(super) struct Race<'a> {
     router: &'a Router,
@@ -31,6 +33,8 @@ pub(super) struct Race<'a> {
     tried: Vec<bool>,
     /// Who has not answered yet, and since when.
     asked: Vec<Option<Instant>>,
+    /// How often it was asked at all.
+    asks: u32,
     /// Rounds that are over.
     rounds: u32,
     /// What went wrong last.
@@ -45,7 +49,7 @@ impl<'a> Race<'a> {
         let count = router.endpoints.len();
         let effect = router.effect_of(request.method());
         let (tried, asked) = (vec![false; count], vec![None; count]);
-        Self { router, request, timeout, call, effect, tried, asked, rounds: 0, error: None }
+        Self { router, request, timeout, call, effect, tried, asked, asks: 0, rounds: 0, error: None }
     }
 
     /// A race that the only endpoint has run into `error`.
@@ -58,6 +62,7 @@ impl<'a> Race<'a> {
     ) -> Self {
         let mut race = Self::new(router, request, timeout, call);
         race.tried.fill(true);
+        race.asks = 1;
         race.error = Some(error);
         race
     }
@@ -74,9 +79,8 @@ impl<'a> Race<'a> {
             }
             tokio::select! {
                 biased;
-                Some((index, result)) = asks.next() => match self.settle(index, result) {
-                    Some(result) => return result,
-                    None => {}
+                Some((index, result)) = asks.next() => if let Some(result) = self.settle(index, result) {
+                    return self.last_word(index, result).await;
                 },
                 () = late.as_mut() => {
                     if let Some(other) = self.other() {
@@ -105,12 +109,13 @@ impl<'a> Race<'a> {
 
     fn ask(&mut self, index: usize) -> impl Future<Output = Answered> + use<'a> {
         self.tried[index] = true;
+        self.asks += 1;
         self.asked[index] = Some(Instant::now());
         let (router, request, timeout, call) = (self.router, self.request, self.timeout, self.call);
         async move {
             let endpoint = &router.endpoints[index];
             let _carried = endpoint.carry();
-            (index, endpoint.pool().attempt(request, timeout, call, &mut Row::of_one()).await)
+            (index, endpoint.pool().attempt(request, timeout, call, None).await)
         }
     }
 
@@ -128,14 +133,22 @@ impl<'a> Race<'a> {
             }
             Err(error) => error,
         };
-        if endpoint.failed(self.request.method(), &error, took, now) {
-            router.tell_opened(endpoint);
-        }
+        router.failed(index, self.request.method(), &error, took, now);
         if remedy(&error, self.effect) == Remedy::Raise {
             return Some(Err(error));
         }
         self.error = Some(error);
         None
+    }
+
+    /// What the caller is told in the end. A transaction that was handed in twice may be refused for its first time.
+    async fn last_word(&self, index: usize, result: Result<Bytes>) -> Result<Bytes> {
+        match result {
+            Err(error) if self.effect == Effect::Submits && self.asks > 1 && submit::may_be_ours(&error) => {
+                submit::settle(self.router.endpoints[index].pool(), self.request, self.call, error).await
+            }
+            result => result,
+        }
     }
 
     /// Those who were asked before, and have not answered yet, hang.
@@ -145,10 +158,7 @@ impl<'a> Race<'a> {
             let Some(asked) = asked.take() else { continue };
             if now.duration_since(asked) > took {
                 won = true;
-                let endpoint = &self.router.endpoints[index];
-                if endpoint.hung(self.request.method(), now) {
-                    self.router.tell_opened(endpoint);
-                }
+                self.router.hung(index, self.request.method(), now);
             }
         }
         if won {
@@ -172,7 +182,11 @@ impl<'a> Race<'a> {
         self.rounds += 1;
         let wait = wait(&error, self.rounds);
         let in_time = self.call.remaining().is_none_or(|rest| wait < rest);
-        if remedy != Remedy::Again || self.rounds > self.router.policy.retries || !in_time || !self.may_send_more(&error) {
+        if remedy != Remedy::Again
+            || self.rounds > self.router.policy.retries
+            || !in_time
+            || !self.may_send_more(&error)
+        {
             return Err(error);
         }
         sleep(wait).await;
@@ -188,5 +202,21 @@ impl<'a> Race<'a> {
             self.router.scopes.count(Event::Retry);
         }
         may
+    }
+}
+
+/// A call that is given up: who has kept it waiting for long hangs, and no hedge has told so.
+impl Drop for Race<'_> {
+    fn drop(&mut self) {
+        if self.tried.len() == 1 {
+            return;
+        }
+        let now = Instant::now();
+        for (index, asked) in self.asked.iter().enumerate() {
+            let waited = asked.map_or(Duration::ZERO, |asked| now.duration_since(asked));
+            if waited > HUNG.max(self.router.pace.late_after(now)) {
+                self.router.hung(index, self.request.method(), now);
+            }
+        }
     }
 }

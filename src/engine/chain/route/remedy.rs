@@ -38,7 +38,9 @@ pub(super) enum Blame {
 pub(super) fn remedy(error: &Error, effect: Effect) -> Remedy {
     let may_repeat = effect != Effect::Changes || was_refused(error);
     let remedy = match error.kind() {
-        Kind::ChainConnection | Kind::ConnectionClosed | Kind::ConnectTimeout | Kind::Protocol => Remedy::Again,
+        Kind::ChainConnection | Kind::ConnectionClosed | Kind::ConnectTimeout | Kind::Protocol => {
+            Remedy::Again
+        }
         Kind::RequestTimeout => Remedy::Elsewhere,
         Kind::Tls | Kind::Authentication | Kind::QuotaExhausted | Kind::ChainMismatch => Remedy::Elsewhere,
         _ => match error.facts().class {
@@ -123,14 +125,20 @@ mod tests {
         use Class::{AlreadyKnown, Invalid, RangeTooLarge, Rejected, Reverted, SenderLimited, Unknown};
         for class in [AlreadyKnown, Invalid, RangeTooLarge, Rejected, Reverted, SenderLimited, Unknown] {
             let error = answer(class);
-            assert_eq!((remedy(&error, Effect::Reads), blame(&error)), (Remedy::Raise, Blame::None), "{class:?}");
+            assert_eq!(
+                (remedy(&error, Effect::Reads), blame(&error)),
+                (Remedy::Raise, Blame::None),
+                "{class:?}"
+            );
         }
         assert_eq!(remedy(&error(Kind::PoolTimeout, None), Effect::Reads), Remedy::Raise);
     }
 
     #[test]
     fn another_node_may_have_what_this_one_lacks() {
-        for class in [Class::NodeBehind, Class::MethodNotSupported, Class::QuotaExhausted, Class::Authentication] {
+        for class in
+            [Class::NodeBehind, Class::MethodNotSupported, Class::QuotaExhausted, Class::Authentication]
+        {
             assert_eq!(remedy(&answer(class), Effect::Reads), Remedy::Elsewhere, "{class:?}");
         }
         assert_eq!(blame(&answer(Class::MethodNotSupported)), Blame::Lacks);

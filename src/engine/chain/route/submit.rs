@@ -37,7 +37,8 @@ async fn hash_of(pool: &Pool, request: &Request, call: &Call) -> Option<Bytes> {
         }
         "sendrawtransaction" => {
             let params: Vec<serde_json::Value> = serde_json::from_slice(request.params()).ok()?;
-            let ask = Request::new("decoderawtransaction", serde_json::json!([params.first()?]).to_string()).ok()?;
+            let ask = Request::new("decoderawtransaction", serde_json::json!([params.first()?]).to_string())
+                .ok()?;
             let decoded = pool.attempt(&ask, Timeout::Of(None), call, None).await.ok()?;
             let decoded: serde_json::Value = serde_json::from_slice(&decoded).ok()?;
             Some(decoded.get("txid")?.to_string().into())
@@ -74,9 +75,10 @@ fn list(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
         0xc0..=0xf7 => (1, usize::from(first - 0xc0)),
         0xf8..=0xff => {
             let size = usize::from(first - 0xf7);
-            let length = rest.get(..size)?.iter().try_fold(0_usize, |length, byte| {
-                length.checked_mul(256)?.checked_add(usize::from(*byte))
-            })?;
+            let length = rest
+                .get(..size)?
+                .iter()
+                .try_fold(0_usize, |length, byte| length.checked_mul(256)?.checked_add(usize::from(*byte)))?;
             (1 + size, length)
         }
         _ => return None,

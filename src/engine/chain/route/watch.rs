@@ -39,7 +39,8 @@ async fn run(router: Weak<Router>, identity: Identity) {
         if with_heads {
             heads_due = now + HEADS_EVERY;
         }
-        join_all(router.endpoints.iter().map(|endpoint| look_at(&router, endpoint, &identity, with_heads))).await;
+        join_all(router.endpoints.iter().map(|endpoint| look_at(&router, endpoint, &identity, with_heads)))
+            .await;
         if with_heads {
             judge_heads(&router, identity.family);
         }
@@ -91,7 +92,9 @@ fn judge_heads(router: &Router, family: Family) {
                 let target = endpoint.pool().target();
                 let label = &router.label;
                 if lag > most {
-                    format!("'{label}': {target} is {lag} blocks behind and asked only when there is no other")
+                    format!(
+                        "'{label}': {target} is {lag} blocks behind and asked only when there is no other"
+                    )
                 } else {
                     format!("'{label}': {target} has caught up")
                 }

@@ -1,0 +1,93 @@
+//! How a chain is doing, endpoint by endpoint.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::Chain;
+use super::identity::{self, Identity};
+use super::route::{Circuit, Endpoint};
+use crate::engine::deadline::Call;
+use crate::engine::error::{Error, Kind};
+
+/// How a chain is doing.
+#[derive(Debug)]
+pub struct Status {
+    /// Who its nodes are.
+    pub identity: Identity,
+    /// The ways to it.
+    pub endpoints: Vec<EndpointStatus>,
+}
+
+/// How one endpoint is doing.
+#[derive(Debug)]
+pub struct EndpointStatus {
+    /// Where it is: scheme, host and port.
+    pub endpoint: String,
+    /// The number of its newest block, if it has any and told it.
+    pub head: Option<u64>,
+    /// How long it took to tell.
+    pub latency: Option<Duration>,
+    /// What its answers take on average, where there are several endpoints.
+    pub average: Option<Duration>,
+    /// Whether it is asked: `"closed"`, `"open"` or `"half_open"`, as a circuit is.
+    pub circuit: &'static str,
+    /// Whether it is behind the others.
+    pub is_lagging: bool,
+    /// Why it did not answer, or is left alone.
+    pub failure: Option<Error>,
+}
+
+impl Status {
+    /// The newest block that any of them has.
+    #[must_use]
+    pub fn head(&self) -> Option<u64> {
+        self.endpoints.iter().filter_map(|endpoint| endpoint.head).max()
+    }
+
+    /// What the fastest of them took to tell.
+    #[must_use]
+    pub fn latency(&self) -> Option<Duration> {
+        self.endpoints.iter().filter_map(|endpoint| endpoint.latency).min()
+    }
+}
+
+impl EndpointStatus {
+    /// Whether there is nothing to say against it. A full pool says nothing about it.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        self.failure.as_ref().is_none_or(|error| error.kind() == Kind::PoolTimeout)
+    }
+}
+
+impl Chain {
+    /// Ask the nodes how they are doing. One that does not answer is a status too; one that is left alone is not asked.
+    pub async fn status(&self) -> Status {
+        let endpoints =
+            join_all(self.router.endpoints().iter().map(|endpoint| self.status_of(endpoint))).await;
+        Status { identity: self.identity.clone(), endpoints }
+    }
+
+    async fn status_of(&self, endpoint: &Endpoint) -> EndpointStatus {
+        let circuit = endpoint.circuit();
+        let pool = endpoint.pool();
+        let call = Call::new(pool.settings().request_timeout);
+        let (head, latency, failure) = if circuit == Circuit::Closed {
+            match identity::head(pool, self.identity.family, &call).await {
+                Ok(head) => (head, Some(call.elapsed()), None),
+                Err(error) => (None, None, Some(error)),
+            }
+        } else {
+            (endpoint.head(), None, endpoint.trouble())
+        };
+        EndpointStatus {
+            endpoint: pool.target().to_string(),
+            head,
+            latency,
+            average: endpoint.latency(),
+            circuit: circuit.name(),
+            is_lagging: endpoint.is_lagging(),
+            failure,
+        }
+    }
+}
