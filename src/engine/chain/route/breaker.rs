@@ -154,10 +154,7 @@ mod tests {
         let (breaker, now) = (Breaker::default(), Instant::now());
         for _ in 0..3 {
             (0..ON_END - 1).for_each(|_| assert!(!breaker.failed(now)));
-            breaker.succeeded(now);
-            breaker.succeeded(now);
-            breaker.succeeded(now);
-            breaker.succeeded(now);
+            (0..2 * ON_END).for_each(|_| breaker.succeeded(now));
         }
         assert_eq!(breaker.circuit(), Circuit::Closed);
         let opened = (0..ON_END).map(|_| breaker.failed(now)).filter(|opens| *opens).count();
