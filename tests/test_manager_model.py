@@ -11,8 +11,6 @@ from hypothesis.stateful import initialize, rule
 
 from genesis_replicator import ChainManager, GenesisError, PoolClosedError, UnknownChainError
 from models.callers import EXAMPLES, FAULTS, Caller, CallersMachine
-from servers.node import ScriptedNode
-from servers.reply import Reply
 
 CHAINS = ("a", "b", "c")
 CHAIN = st.sampled_from(CHAINS)
@@ -25,12 +23,10 @@ class ManagerMachine(CallersMachine):
     def __init__(self) -> None:
         """Start the nodes."""
         super().__init__()
-        self.nodes = {chain: ScriptedNode().__enter__() for chain in CHAINS}
+        self.nodes = {chain: self.node() for chain in CHAINS}
         self.connected: set[str] = set()
         #: Who leases a connection of a chain that was disconnected since.
         self.left: set[Caller] = set()
-        for node in self.nodes.values():
-            node.on("slow", Reply(hold=True))
 
     @initialize(limit=st.integers(1, 4))
     def make(self, limit: int) -> None:
@@ -161,8 +157,6 @@ class ManagerMachine(CallersMachine):
             for node in self.nodes.values():
                 self.until(lambda node=node: node.open == 0)
         super().teardown()
-        for node in self.nodes.values():
-            node.__exit__()
 
 
 class TestManager(ManagerMachine.TestCase):

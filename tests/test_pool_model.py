@@ -11,8 +11,6 @@ from hypothesis.stateful import initialize, rule
 
 from genesis_replicator import ConnectionPool, GenesisError, PoolClosedError
 from models.callers import EXAMPLES, FAULTS, CallersMachine
-from servers.node import ScriptedNode
-from servers.reply import Reply
 
 WHICH = st.integers(0, 1000)
 
@@ -23,13 +21,12 @@ class PoolMachine(CallersMachine):
     def __init__(self) -> None:
         """Start the node."""
         super().__init__()
-        self.node = ScriptedNode().__enter__()
-        self.node.on("slow", Reply(hold=True))
+        self.one = self.node()
 
     @initialize(limit=st.integers(1, 4))
     def make(self, limit: int) -> None:
         self.limit = limit
-        self.pool = ConnectionPool(self.node.url, max_connections=limit)
+        self.pool = ConnectionPool(self.one.url, max_connections=limit)
 
     def metrics(self) -> Any:
         return self.pool.get_metrics()
@@ -62,7 +59,7 @@ class PoolMachine(CallersMachine):
 
     @rule(which=WHICH, fault=st.sampled_from(sorted(FAULTS)))
     def request_to_a_faulty_node(self, which: int, fault: str) -> None:
-        self.node.on("bad", FAULTS[fault])
+        self.one.on("bad", FAULTS[fault])
         for caller in self.one_of(self.served(), which):
             connection = self.connection_of(caller)
             with pytest.raises(GenesisError):
@@ -100,7 +97,7 @@ class PoolMachine(CallersMachine):
 
     @rule()
     def the_node_closes_its_connections(self) -> None:
-        self.tear("one", self.node, lambda: self.run(self.metrics())["idle_connections"])
+        self.tear("one", self.one, lambda: self.run(self.metrics())["idle_connections"])
 
     def teardown(self) -> None:
         """At the end the pool is closed, with whoever is still there."""
@@ -109,10 +106,9 @@ class PoolMachine(CallersMachine):
             self.end_all()
             with pytest.raises(PoolClosedError):
                 self.run(self.pool.acquire())
-            self.until(lambda: self.node.open == 0)
+            self.until(lambda: self.one.open == 0)
             self.until(lambda: self.run(self.metrics())["total_connections"] == 0)
         super().teardown()
-        self.node.__exit__()
 
 
 class TestPool(PoolMachine.TestCase):

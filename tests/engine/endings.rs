@@ -47,7 +47,7 @@ impl Ending {
             Self::AtOnce => drop(lease(&pool).await),
             Self::AfterOneLook => {
                 let mut lease = pin!(lease(&pool));
-                poll_fn(|context| Poll::Ready(drop(lease.as_mut().poll(context)))).await;
+                let _ = poll_fn(|context| Poll::Ready(lease.as_mut().poll(context))).await;
             }
             Self::Aborted(turns) => {
                 let mut tasks = JoinSet::new();

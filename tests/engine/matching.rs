@@ -64,11 +64,11 @@ fn expected_of_batch(batch: &Value, count: u64) -> Option<Vec<Said>> {
 
 fn agrees<T, U: std::fmt::Debug + PartialEq>(
     got: Result<T>,
-    expected: &Option<U>,
+    expected: Option<U>,
     decode: impl Fn(T) -> U,
 ) -> std::result::Result<(), TestCaseError> {
     match got {
-        Ok(got) => prop_assert_eq!(&Some(decode(got)), expected),
+        Ok(got) => prop_assert_eq!(Some(decode(got)), expected),
         Err(error) => {
             prop_assert_eq!(error.kind(), Kind::Protocol);
             prop_assert!(expected.is_none(), "{}: {:?}", error, expected);
@@ -80,10 +80,10 @@ fn agrees<T, U: std::fmt::Debug + PartialEq>(
 /// Both functions say of a text what the rules say of the value.
 fn is_judged_by_the_rules(text: &[u8], value: &Value) -> std::result::Result<(), TestCaseError> {
     let body = Bytes::copy_from_slice(text);
-    agrees(match_one(&body, ID), &expected_of_one(value), |answer| said(&answer))?;
+    agrees(match_one(&body, ID), expected_of_one(value), |answer| said(&answer))?;
     for count in [1, 2] {
         let answers = match_batch(&body, ID, usize::try_from(count).unwrap());
-        agrees(answers, &expected_of_batch(value, count), |answers| answers.iter().map(said).collect())?;
+        agrees(answers, expected_of_batch(value, count), |answers| answers.iter().map(said).collect())?;
     }
     Ok(())
 }

@@ -3,9 +3,8 @@
 //!
 //! What knows Python or the runtime is a stand-in: the bell is a flag, the work an event that somebody sets.
 
-mod bindings;
+#![cfg(test)]
 
-#[cfg(test)]
+mod bindings;
 mod jobs;
-#[cfg(test)]
 mod results;

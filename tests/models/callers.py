@@ -14,8 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from genesis_replicator import Connection, ConnectionClosedError, GenesisError
-from servers.node import ScriptedNode
-from servers.reply import Reply
+from genesis_replicator.testing import FaultServer, Reply
 
 T = TypeVar("T")
 
@@ -59,10 +58,18 @@ class CallersMachine(RuleBasedStateMachine):
         """Begin with nobody."""
         super().__init__()
         self.loop = asyncio.new_event_loop()
+        #: Ends the nodes.
+        self.stack = contextlib.ExitStack()
         self.limit = 0
         #: In the order in which they came.
         self.callers: list[Caller] = []
         self.number = 0
+
+    def node(self) -> FaultServer:
+        """Another node, which never answers `slow`."""
+        node = self.stack.enter_context(FaultServer())
+        node.on("slow", Reply(hold=True))
+        return node
 
     def metrics(self) -> Coroutine[Any, Any, dict[str, Any]]:
         """What the pool or the manager says of itself."""
@@ -172,7 +179,7 @@ class CallersMachine(RuleBasedStateMachine):
         ids = [caller.connection.id for caller in self.served() if caller.connection is not None]
         assert len(set(ids)) == len(ids)
 
-    def tear(self, chain: str, node: ScriptedNode, idle: Callable[[], int]) -> None:
+    def tear(self, chain: str, node: FaultServer, idle: Callable[[], int]) -> None:
         """The node closes every connection that it has now. Whoever lies idle is seen to be closed."""
         accepted = node.accepted
         for caller in self.callers:
@@ -212,3 +219,4 @@ class CallersMachine(RuleBasedStateMachine):
         for caller in tuple(self.callers):
             self.cancel(caller)
         self.loop.close()
+        self.stack.close()

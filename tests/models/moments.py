@@ -6,10 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from servers.node import rounds
-
 #: Begins a coroutine, ends it after so many turns, and says whether it had come to its end before.
 End = Callable[[Coroutine[Any, Any, Any], int], Awaitable[bool]]
+
+
+async def rounds(count: int) -> None:
+    """Let the loop go round so often."""
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
 async def cancelled(coroutine: Coroutine[Any, Any, Any], turns: int) -> bool:

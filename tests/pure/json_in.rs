@@ -10,5 +10,8 @@ mod cursor;
 #[path = "../../src/bindings/json_in/escapes.rs"]
 mod escapes;
 
-pub use cursor::Cursor;
+pub use cursor::{Cursor, NotJson};
 pub use escapes::unescape;
+
+/// As in the module itself.
+pub const MAX_DEPTH: usize = 2_100;

@@ -2,5 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod bridge;
 mod json_in;
+#[path = "../../src/bindings/lazy/node.rs"]
+mod node;
 mod properties;
+
+/// The places by which the files name each other.
+mod bindings {
+    pub(crate) use crate::{bridge, json_in};
+}

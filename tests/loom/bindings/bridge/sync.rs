@@ -21,7 +21,7 @@ impl Instant {
     }
 
     #[allow(clippy::unused_self, reason = "the real one knows when it was made")]
-    pub fn elapsed(&self) -> Duration {
+    pub fn elapsed(self) -> Duration {
         Duration::ZERO
     }
 }
