@@ -49,7 +49,7 @@ def test_only_the_transport_opens_sockets() -> None:
 
 def test_only_the_runtime_makes_threads() -> None:
     threads = r"tokio::runtime::(Builder|Runtime)\b|thread::(spawn|Builder)\b|\"Thread\""
-    tests = r"|engine/limiter/(tests|properties)\.rs$"
+    tests = r"|engine/limiter/(model|properties|tests)\.rs$"
     assert offenders(RUST, threads, r"bindings/runtime(\.rs$|/)" + tests) == []
 
 
