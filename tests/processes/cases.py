@@ -149,7 +149,7 @@ THREADS = {
         assert started.wait(20)
         """,
     "two loops in two threads": """
-        manager = asyncio.run(prepare())
+        manager = asyncio.run(prepare(4))
         async def calls(thread):
             left = asyncio.create_task(manager.request("eth", "slow"))
             found = await asyncio.gather(*(manager.request("eth", "echo", [thread, i]) for i in range(20)))
