@@ -149,7 +149,7 @@ THREADS = {
         assert started.wait(20)
         """,
     "two loops in two threads": """
-        manager = asyncio.run(prepare())
+        manager = asyncio.run(prepare(4))
         async def calls(thread):
             left = asyncio.create_task(manager.request("eth", "slow"))
             found = await asyncio.gather(*(manager.request("eth", "echo", [thread, i]) for i in range(20)))
@@ -194,7 +194,8 @@ LOOPS = {
         """,
     "a loop that is garbage-collected": """
         import weakref
-        loop = asyncio.new_event_loop()
+        # Not one of uvloop, which keeps a loop alive whose reader knows the loop, whoever added that.
+        loop = asyncio.SelectorEventLoop()
         manager = loop.run_until_complete(prepare())
         tasks = leave([loop.create_task(manager.request("eth", "slow")) for _ in range(10)])
         loop.run_until_complete(asyncio.sleep(0.01))

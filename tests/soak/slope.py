@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,13 @@ class Slope:
 def after_warm_up(samples: Sequence[Usage]) -> Sequence[Usage]:
     """The samples that count."""
     return samples[int(len(samples) * WARM_UP) :]
+
+
+def grown(samples: Sequence[Usage]) -> float:
+    """KiB from the first half of what counts to the second, by medians: single samples go up and down."""
+    sizes = [sample.memory for sample in after_warm_up(samples)]
+    half = len(sizes) // 2
+    return statistics.median(sizes[half:]) - statistics.median(sizes[:half])
 
 
 def of(samples: Sequence[Usage]) -> Slope:
