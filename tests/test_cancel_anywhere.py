@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from genesis_replicator import ChainManager, ConnectionPool, PoolClosedError, RateLimiter
+from genesis_replicator.testing import FaultServer
 from models.moments import ENDS, End
-from servers.node import ScriptedNode
 from servers.wait import SOON, soon, until
 
 #: Ends one coroutine at the moment that is tried.
@@ -32,17 +32,17 @@ async def works(manager: ChainManager, chain: str = "eth") -> None:
     assert await soon(manager.request(chain, "echo", ["next"])) == ["next"]
 
 
-async def request(moment: Moment, manager: ChainManager, _: ScriptedNode) -> None:
+async def request(moment: Moment, manager: ChainManager, _: FaultServer) -> None:
     await moment(manager.request("eth", "echo", [1]))
     await works(manager)
 
 
-async def request_many(moment: Moment, manager: ChainManager, _: ScriptedNode) -> None:
+async def request_many(moment: Moment, manager: ChainManager, _: FaultServer) -> None:
     await moment(manager.request_many("eth", CALLS, concurrency=2))
     await works(manager)
 
 
-async def request_in_line(moment: Moment, manager: ChainManager, _: ScriptedNode) -> None:
+async def request_in_line(moment: Moment, manager: ChainManager, _: FaultServer) -> None:
     held = await manager.get_connection("eth")
     await moment(manager.request("eth", "echo", [1]))
     assert (await manager.get_pool_metrics())["waiting_requests"] == 0
@@ -50,12 +50,12 @@ async def request_in_line(moment: Moment, manager: ChainManager, _: ScriptedNode
     await works(manager)
 
 
-async def get_connection(moment: Moment, manager: ChainManager, _: ScriptedNode) -> None:
+async def get_connection(moment: Moment, manager: ChainManager, _: FaultServer) -> None:
     await moment(manager.get_connection("eth"))
     await works(manager)
 
 
-async def get_connection_of_another_chain(moment: Moment, manager: ChainManager, node: ScriptedNode) -> None:
+async def get_connection_of_another_chain(moment: Moment, manager: ChainManager, node: FaultServer) -> None:
     # The manager's only connection is closed for it, and dialled anew.
     await manager.connect_to_chain("other", node.url)
     await works(manager, "other")
@@ -64,7 +64,7 @@ async def get_connection_of_another_chain(moment: Moment, manager: ChainManager,
     await manager.disconnect_from_chain("other")
 
 
-async def connect(moment: Moment, manager: ChainManager, node: ScriptedNode) -> None:
+async def connect(moment: Moment, manager: ChainManager, node: FaultServer) -> None:
     await moment(manager.connect_to_chain("other", node.url))
     if "other" in await manager.get_connected_chains():
         await manager.disconnect_from_chain("other")
@@ -81,21 +81,21 @@ async def until_free(manager: ChainManager) -> None:
             await asyncio.sleep(0)
 
 
-async def request_on_a_connection(moment: Moment, manager: ChainManager, _: ScriptedNode) -> None:
+async def request_on_a_connection(moment: Moment, manager: ChainManager, _: FaultServer) -> None:
     async with manager.get_connection("eth") as connection:
         await moment(connection.request("echo", [1]))
         assert await soon(connection.request("echo", ["own"])) == ["own"]
     await works(manager)
 
 
-async def batch(moment: Moment, manager: ChainManager, _: ScriptedNode) -> None:
+async def batch(moment: Moment, manager: ChainManager, _: FaultServer) -> None:
     async with manager.get_connection("eth") as connection:
         await moment(connection.batch(CALLS))
         assert await soon(connection.batch(CALLS)) == [params for _, params in CALLS]
     await works(manager)
 
 
-async def stream(moment: Moment, manager: ChainManager, _: ScriptedNode) -> None:
+async def stream(moment: Moment, manager: ChainManager, _: FaultServer) -> None:
     results = manager.stream("eth", CALLS, concurrency=2)
     await moment(results.__anext__())
     rest = [pair async for pair in results]
@@ -105,7 +105,7 @@ async def stream(moment: Moment, manager: ChainManager, _: ScriptedNode) -> None
     await works(manager)
 
 
-async def end_of_a_stream(moment: Moment, manager: ChainManager, _: ScriptedNode) -> None:
+async def end_of_a_stream(moment: Moment, manager: ChainManager, _: FaultServer) -> None:
     results = manager.stream("eth", CALLS, concurrency=2)
     await results.__anext__()
     await moment(results.aclose())
@@ -113,7 +113,7 @@ async def end_of_a_stream(moment: Moment, manager: ChainManager, _: ScriptedNode
     await works(manager)
 
 
-async def cold_acquire(moment: Moment, _: ChainManager, node: ScriptedNode) -> None:
+async def cold_acquire(moment: Moment, _: ChainManager, node: FaultServer) -> None:
     async with ConnectionPool(node.url, max_connections=1) as pool:
         await moment(pool.acquire())
         await assert_nothing_is_taken(pool)
@@ -122,7 +122,7 @@ async def cold_acquire(moment: Moment, _: ChainManager, node: ScriptedNode) -> N
         assert (await pool.get_metrics())["connections_opened"] == 1
 
 
-async def close(moment: Moment, _: ChainManager, node: ScriptedNode) -> None:
+async def close(moment: Moment, _: ChainManager, node: FaultServer) -> None:
     pool = ConnectionPool(node.url, max_connections=1)
     held = await pool.acquire()
     await moment(pool.close(timeout=0.002))
@@ -133,7 +133,7 @@ async def close(moment: Moment, _: ChainManager, node: ScriptedNode) -> None:
     await held.close()
 
 
-async def stop(moment: Moment, manager: ChainManager, node: ScriptedNode) -> None:
+async def stop(moment: Moment, manager: ChainManager, node: FaultServer) -> None:
     held = await manager.get_connection("eth")
     await moment(manager.stop(timeout=0.002))
     await soon(manager.stop(timeout=0.0))
@@ -171,7 +171,7 @@ OPERATIONS = [
 @pytest.mark.parametrize("end", ENDS, ids=lambda end: end.__name__)
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.__name__)
 async def test_an_operation_ends_at_any_moment_without_a_trace(
-    operation: Callable[[Moment, ChainManager, ScriptedNode], Awaitable[None]], end: End, node: ScriptedNode
+    operation: Callable[[Moment, ChainManager, FaultServer], Awaitable[None]], end: End, node: FaultServer
 ) -> None:
     async with ChainManager(max_connections=1) as manager:
         await manager.connect_to_chain("eth", node.url)

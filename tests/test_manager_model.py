@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
 from genesis_replicator import ChainManager, GenesisError, PoolClosedError, UnknownChainError
+from genesis_replicator.testing import FaultServer, Reply
 from models.callers import EXAMPLES, FAULTS, Caller, CallersMachine
-from servers.node import ScriptedNode
-from servers.reply import Reply
 
 CHAINS = ("a", "b", "c")
 CHAIN = st.sampled_from(CHAINS)
@@ -25,7 +24,7 @@ class ManagerMachine(CallersMachine):
     def __init__(self) -> None:
         """Start the nodes."""
         super().__init__()
-        self.nodes = {chain: ScriptedNode().__enter__() for chain in CHAINS}
+        self.nodes = {chain: FaultServer().__enter__() for chain in CHAINS}
         self.connected: set[str] = set()
         #: Who leases a connection of a chain that was disconnected since.
         self.left: set[Caller] = set()

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
 from genesis_replicator import ConnectionPool, GenesisError, PoolClosedError
+from genesis_replicator.testing import FaultServer, Reply
 from models.callers import EXAMPLES, FAULTS, CallersMachine
-from servers.node import ScriptedNode
-from servers.reply import Reply
 
 WHICH = st.integers(0, 1000)
 
@@ -23,7 +22,7 @@ class PoolMachine(CallersMachine):
     def __init__(self) -> None:
         """Start the node."""
         super().__init__()
-        self.node = ScriptedNode().__enter__()
+        self.node = FaultServer().__enter__()
         self.node.on("slow", Reply(hold=True))
 
     @initialize(limit=st.integers(1, 4))

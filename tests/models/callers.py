@@ -14,8 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from genesis_replicator import Connection, ConnectionClosedError, GenesisError
-from servers.node import ScriptedNode
-from servers.reply import Reply
+from genesis_replicator.testing import FaultServer, Reply
 
 T = TypeVar("T")
 
@@ -172,7 +171,7 @@ class CallersMachine(RuleBasedStateMachine):
         ids = [caller.connection.id for caller in self.served() if caller.connection is not None]
         assert len(set(ids)) == len(ids)
 
-    def tear(self, chain: str, node: ScriptedNode, idle: Callable[[], int]) -> None:
+    def tear(self, chain: str, node: FaultServer, idle: Callable[[], int]) -> None:
         """The node closes every connection that it has now. Whoever lies idle is seen to be closed."""
         accepted = node.accepted
         for caller in self.callers:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from servers.node import rounds
+from servers.wait import rounds
 
 #: Begins a coroutine, ends it after so many turns, and says whether it had come to its end before.
 End = Callable[[Coroutine[Any, Any, Any], int], Awaitable[bool]]
