@@ -54,7 +54,6 @@ async def test_a_refused_connection_fails_fast_by_host_and_port_and_only_its_own
     await comes_to_rest(proxied)
 
 
-@pytest.mark.xfail(strict=True, reason="pool: no back-off yet while a node refuses; branch dial brings it")
 async def test_a_thousand_callers_of_a_node_that_refuses_make_few_attempts(
     proxied: ChainManager, toxic_proxy: ToxicProxy
 ) -> None:
@@ -116,7 +115,6 @@ async def test_a_write_that_broke_off_is_sent_once_and_its_connection_discarded(
     await comes_to_rest(chain)
 
 
-@pytest.mark.xfail(strict=True, reason="pool: reads are not asked for once more yet; branch dial brings it")
 @pytest.mark.parametrize("name", ["reset", "hang_up"])
 async def test_a_read_without_a_byte_of_an_answer_is_asked_for_once_more(
     name: str, chain: ChainManager, node: FaultServer

@@ -18,11 +18,13 @@ ROWS = [
 
 def named(row: list[str]) -> set[tuple[str, str]]:
     """The tests of a row, each with its file."""
-    return set(re.findall(r"`((?:\w+/)?test_\w+\.py)::(test_\w+)`", row[2]))
+    return set(re.findall(r"`([\w/]+\.(?:py|rs))::(\w+)`", row[2]))
 
 
 def names_in(path: Path) -> set[str]:
-    """The names of a file's tests."""
+    """The names of a file's tests, in Python or in Rust."""
+    if path.suffix == ".rs":
+        return set(re.findall(r"#\[tokio::test[^\]]*\]\s*async fn (\w+)\(", path.read_text()))
     names = (getattr(node, "name", "") for node in ast.parse(path.read_text()).body)
     return {name for name in names if name.startswith("test_")}
 
