@@ -164,10 +164,8 @@ LOGS = {
         import logging
         blocked = threading.Event()
         class Blocking(logging.Handler):
-            # Else Python's own logging would wait for it at exit.
-            def createLock(self):
-                self.lock = None
-            def emit(self, record):
+            # Not in emit, which holds a lock that Python's own logging waits for at exit.
+            def handle(self, record):
                 blocked.set()
                 threading.Event().wait()
         logging.getLogger("genesis_replicator").addHandler(Blocking())
