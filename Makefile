@@ -48,10 +48,12 @@ check: $(BUILT) $(DENY)
 	$(BIN)/python tools/audit.py
 	$(MAKE) test
 
-# What is found lies in target/fuzz, with all input that led somewhere new. It needs a C++ compiler.
+# What is found lies in target/fuzz, with all input that led somewhere new. It needs a C++ compiler. The crates are those
+# of the package, and what only the fuzzer has.
 fuzz:
+	cp Cargo.lock fuzz/Cargo.lock
 	for parser in answers endpoint credentials; do \
-		mkdir -p target/fuzz/$$parser && (cd fuzz && cargo run --locked --release --bin $$parser -- \
+		mkdir -p target/fuzz/$$parser && (cd fuzz && cargo run --release --bin $$parser -- \
 			-max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=512 -verbosity=0 -print_final_stats=1 \
 			-artifact_prefix=../target/fuzz/$$parser- ../target/fuzz/$$parser seeds/$$parser) || exit 1; \
 	done

@@ -2,7 +2,7 @@
 //!
 //! `coroutine` is what Python sees, `protocol` its small print; its work is an `operation`. When that is not ready at once
 //! it becomes a `job` on the runtime, for which the coroutine is `waiting`; the jobs that can go on stand in `line`. A
-//! finished job leaves a key on the `queue` of its event loop, which is woken through a `signal` once for many results.
+//! finished job leaves a key on the `queue` of its event loop, which is woken through a `bell` once for many results.
 //! There `event_loop` completes the `waiter` that the key stands for among all `waiters`. No Python object ever gets to
 //! the runtime's thread, and that thread never takes the GIL.
 

@@ -281,3 +281,42 @@ async fn a_waiter_asks_other_pools_for_their_orphaned_dials_at_once_if_they_are_
     assert!(asked(&room) > 0 && gate.is_in_the_way(pool));
     own.abort();
 }
+
+#[tokio::test]
+async fn a_ticket_for_a_waiter_who_has_just_gone_serves_the_next() {
+    let gate = Gate::new(1);
+    let (pool, _room) = admit(&gate);
+    // A ticket is out, and is about to be handed over.
+    gate.try_ticket(pool).unwrap().map(std::mem::forget);
+    let next = wait_in_line(&gate, pool).await;
+    // It was chosen, and went before it was told.
+    let (ticket, _) = oneshot::channel();
+    gate.hand_over(pool, Waiter { since: Instant::now(), ticket, purpose: Purpose::Alone });
+    drop(timeout(Duration::from_secs(10), next).await.unwrap().unwrap().unwrap());
+    assert_eq!(gate.used(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn callers_who_go_at_any_moment_on_many_threads_leave_no_ticket_and_no_place() {
+    let gate = Gate::new(1);
+    let (pool, _room) = admit(&gate);
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let gate = Arc::clone(&gate);
+        callers.spawn(async move {
+            for turn in 0..5_000 {
+                tokio::select! {
+                    biased;
+                    ticket = gate.ticket(pool, None) => {
+                        let _held = ticket.unwrap();
+                        tokio::task::yield_now().await;
+                    }
+                    () = async { for _ in 0..turn % 3 { tokio::task::yield_now().await } } => {}
+                }
+            }
+        });
+    }
+    callers.join_all().await;
+    assert_eq!((gate.used(), gate.has_waiters()), (0, false));
+    assert!(gate.try_ticket(pool).unwrap().is_some());
+}
