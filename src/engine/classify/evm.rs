@@ -10,7 +10,9 @@ use super::table::{Table, says, with};
 
 pub(super) const TABLE: Table = Table {
     texts: &[
-        // First of all: the words of a revert are its contract's, and may be any.
+        // JSON-RPC's own code, whatever the method is called.
+        with(MethodNotSupported, &[-32_601], &[""]),
+        // The words of a revert are its contract's, and may be any.
         with(Reverted, &[3], &[""]),
         says(Reverted, &["reverted", "vm exception", "vm execution error"]),
         says(AlreadyKnown, &["already known", "alreadyknown", "known transaction", "already imported"]),

@@ -49,6 +49,7 @@ fn ethereum_nodes_and_their_providers_are_understood() {
                 r#"{"code":-32601,"message":"the method debug_x does not exist/is not available"}"#,
                 MethodNotSupported,
             ),
+            (r#"{"code":-32601,"message":"the method trace_block does not exist"}"#, MethodNotSupported),
             (r#"{"code":-32602,"message":"invalid argument 0: hex string has length 2"}"#, Invalid),
             (r#"{"code":-32603,"message":"Internal error"}"#, Transient),
             (r#"{"code":-32002,"message":"request timed out"}"#, Transient),

@@ -167,6 +167,7 @@ impl Endpoint {
         match found {
             Ok(()) => {
                 *lock(&self.trouble) = None;
+                self.score.forget();
                 self.breaker.close();
             }
             Err(error) => {

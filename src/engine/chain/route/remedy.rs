@@ -28,7 +28,7 @@ pub(super) enum Blame {
     None,
     /// It failed.
     Failure,
-    /// It will fail until somebody does something about it.
+    /// It cannot be used until something changes there.
     Outage,
     /// It does not know the method.
     Lacks,
@@ -55,12 +55,12 @@ pub(super) fn remedy(error: &Error, effect: Effect) -> Remedy {
 /// What `error` says about the endpoint that it came from.
 pub(super) fn blame(error: &Error) -> Blame {
     match error.kind() {
+        Kind::ConnectionClosed | Kind::RequestTimeout | Kind::Protocol => Blame::Failure,
         Kind::ChainConnection
-        | Kind::ConnectionClosed
         | Kind::ConnectTimeout
-        | Kind::RequestTimeout
-        | Kind::Protocol => Blame::Failure,
-        Kind::Tls | Kind::Authentication | Kind::QuotaExhausted => Blame::Outage,
+        | Kind::Tls
+        | Kind::Authentication
+        | Kind::QuotaExhausted => Blame::Outage,
         Kind::MethodNotSupported => Blame::Lacks,
         _ if error.facts().class == Some(Class::Transient) => Blame::Failure,
         _ => Blame::None,

@@ -10,9 +10,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// After this time an observation counts for about a third.
-const DECAY: Duration = Duration::from_secs(10);
+const DECAY: Duration = Duration::from_secs(3);
 /// What a failure counts as.
-const PENALTY: Duration = Duration::from_secs(2);
+const PENALTY: Duration = Duration::from_secs(1);
 /// How many methods are told apart at most; the others go by the average of all.
 const METHODS: usize = 128;
 
@@ -59,6 +59,11 @@ impl Score {
     /// A call of `method` failed.
     pub(super) fn failed(&self, method: &str, now: Instant) {
         self.took(method, PENALTY, now);
+    }
+
+    /// Forget everything: the endpoint was away.
+    pub(super) fn forget(&self) {
+        *self.lock() = Averages::default();
     }
 
     /// What one more call of `method` is expected to cost; an endpoint that nobody has tried costs nothing.
@@ -127,7 +132,7 @@ mod tests {
         assert!((score.cost("a", now) - 0.5).abs() < 1e-9);
         (0..100).for_each(|step| score.took("a", FAST, now + Duration::from_millis(10 * step)));
         assert!(score.cost("a", now + Duration::from_secs(1)) > 0.1);
-        let later = now + Duration::from_mins(2);
+        let later = now + Duration::from_secs(30);
         score.took("a", FAST, later);
         assert!(score.cost("a", later) < 0.011);
     }
@@ -150,7 +155,7 @@ mod tests {
         score.took("b", SLOW, now);
         assert!(score.cost("a", now) < 0.02 && score.cost("b", now) > 0.4 && score.cost("c", now) > 0.4);
         score.failed("a", now);
-        assert!(score.cost("a", now) > 1.0);
+        assert!(score.cost("a", now) > 0.9);
     }
 
     #[test]
