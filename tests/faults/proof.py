@@ -118,8 +118,9 @@ def spoiled(kind: str, params: list[Any]) -> Reply:
         "reset": Reply(right, hang_up=odd, truncate=not odd, reset=True),
         "truncation": Reply(right, truncate=True, chunked=odd),
         "stall": Reply(right, delay=2.0) if odd else Reply(right, rate=10.0),
-        "429": Reply(status=429, headers={"retry-after": "1"}, body=b""),
-        "503": Reply(status=503, headers={"retry-after": "1"}, body=b"busy"),
+        # A longer wait would hold up everybody who asks this node, as it should.
+        "429": Reply(status=429, headers={"retry-after": "0"}, body=b""),
+        "503": Reply(status=503, headers={"retry-after": "0"}, body=b"busy"),
         "wrong id": Reply(answer([params[0] + 1]), answer_id=params[0] + 1_000_000_000),
         "refused": Reply("nobody should hear this"),
     }

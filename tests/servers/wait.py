@@ -26,9 +26,3 @@ async def soon(awaitable: Awaitable[T]) -> T:
     """The result of something that must not wait for any timeout of the package."""
     async with asyncio.timeout(SOON):
         return await awaitable
-
-
-async def rounds(count: int) -> None:
-    """Let the loop go round so often; time would say nothing on a busy machine."""
-    for _ in range(count):
-        await asyncio.sleep(0)
