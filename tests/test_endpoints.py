@@ -212,13 +212,15 @@ async def test_without_hedging_a_call_is_asked_once(manager: ChainManager, new_n
 async def test_an_endpoint_that_keeps_hanging_is_left_alone(
     manager: ChainManager, pair: tuple[FaultServer, FaultServer]
 ) -> None:
-    pair[0].on("echo", Reply(hold=True))
-    pair[1].on("echo", lambda params: params)
-    for _ in range(30):
-        assert await manager.request("eth", "echo", [1], timeout=5) == [1]
-    held = pair[0].calls("echo")
-    assert held < 10
-    assert (await manager.get_pool_metrics("eth"))["breakers_opened"] >= 1
+    pair[0].on("eth_getBalance", Reply("0x5", hold=True))
+    pair[1].on("eth_getBalance", Reply("0x5"))
+
+    async def ask() -> object:
+        return await manager.request("eth", "eth_getBalance", ["0x0", "latest"], timeout=10)
+
+    assert await asyncio.gather(*(ask() for _ in range(40))) == ["0x5"] * 40
+    assert (await manager.get_pool_metrics("eth"))["breakers_opened"] == 1
+    assert (await endpoints(manager))[0]["circuit"] != "closed" or pair[0].calls("eth_chainId") > 1
 
 
 async def test_what_changes_something_is_never_made_twice(
@@ -298,15 +300,15 @@ async def test_retries_do_not_storm_nodes_that_are_all_in_trouble(
     manager: ChainManager, pair: tuple[FaultServer, FaultServer]
 ) -> None:
     for node in pair:
-        node.on("echo", UNAVAILABLE)
+        node.on("eth_gasPrice", UNAVAILABLE)
 
     async def caller() -> None:
         for _ in range(100):
             with pytest.raises((HttpStatusError, NoHealthyEndpointError)):
-                await manager.request("eth", "echo", [1], timeout=1)
+                await manager.request("eth", "eth_gasPrice", timeout=1)
 
     await asyncio.gather(*(caller() for _ in range(30)))
-    assert asked(*pair, method="echo") < 1.2 * 3000
+    assert asked(*pair, method="eth_gasPrice") < 1.2 * 3000
 
 
 async def test_a_laggard_is_asked_only_when_there_is_no_other(manager: ChainManager, new_node: NewNode) -> None:

@@ -75,8 +75,8 @@ async def test_the_same_label_again_is_true_with_equal_arguments_only(
     chain: ChainManager, node: FaultServer, refused_port: int
 ) -> None:
     accepted = node.accepted
-    assert await chain.connect_to_chain("eth", node.url, retries=0) is True
-    assert await chain.connect_to_chain(chain_id="eth", endpoint=node.url, credentials=None, retries=0) is True
+    assert await chain.connect_to_chain("eth", node.url) is True
+    assert await chain.connect_to_chain(chain_id="eth", endpoint=node.url, credentials=None) is True
     with pytest.raises(ChainConnectionError, match="eth"):
         await chain.connect_to_chain("eth", f"http://127.0.0.1:{refused_port}")
     with pytest.raises(ChainConnectionError, match="eth"):
