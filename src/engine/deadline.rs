@@ -58,6 +58,13 @@ impl Call {
         Self { started, deadline, phase, expired: AtomicBool::new(false) }
     }
 
+    /// A part of it that goes on beside others: within the same time, in a stage of its own.
+    #[must_use]
+    pub const fn part(&self) -> Self {
+        let phase = AtomicU8::new(Phase::Queue as u8);
+        Self { started: self.started, deadline: self.deadline, phase, expired: AtomicBool::new(false) }
+    }
+
     /// From now on the time is spent on `phase`.
     pub fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);

@@ -21,6 +21,12 @@ impl Pool {
         self.home().classifier.learn(family);
     }
 
+    /// Whether a caller would have to wait for a connection.
+    pub(in crate::engine) fn is_full(&self) -> bool {
+        let gate = &self.home().gate;
+        gate.used() >= gate.limit()
+    }
+
     /// Until when the endpoint wants to be left alone, if it does.
     pub(in crate::engine) fn cools_until(&self, now: Instant) -> Option<Instant> {
         self.home().cooldown.until(now)

@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use super::remedy::{Remedy, remedy, wait};
 use super::{Router, submit};
 use crate::engine::classify::Effect;
 use crate::engine::deadline::{Call, Timeout};
-use crate::engine::error::{Error, Kind, Result};
+use crate::engine::error::{Error, Kind, Phase, Result};
 use crate::engine::jsonrpc::Request;
 use crate::engine::metrics::Event;
 
@@ -31,14 +32,27 @@ pub(super) struct Race<'a> {
     effect: Effect,
     /// Who was asked in this round.
     tried: Vec<bool>,
-    /// Who has not answered yet, and since when.
-    asked: Vec<Option<Instant>>,
+    /// Who has not answered yet.
+    asked: Vec<Option<Asked>>,
     /// How often it was asked at all.
     asks: u32,
     /// Rounds that are over.
     rounds: u32,
     /// What went wrong last.
     error: Option<Error>,
+}
+
+/// An endpoint that was asked: when, and how far that is.
+struct Asked {
+    at: Instant,
+    call: Arc<Call>,
+}
+
+impl Asked {
+    /// Whether the endpoint has the request; before, it cannot be blamed.
+    fn is_sent(&self) -> bool {
+        matches!(self.call.phase(), Phase::Send | Phase::Receive)
+    }
 }
 
 /// Who answered, and what.
@@ -48,7 +62,7 @@ impl<'a> Race<'a> {
     pub(super) fn new(router: &'a Router, request: &'a Request, timeout: Timeout, call: &'a Call) -> Self {
         let count = router.endpoints.len();
         let effect = router.effect_of(request.method());
-        let (tried, asked) = (vec![false; count], vec![None; count]);
+        let (tried, asked) = (vec![false; count], (0..count).map(|_| None).collect());
         Self { router, request, timeout, call, effect, tried, asked, asks: 0, rounds: 0, error: None }
     }
 
@@ -84,6 +98,11 @@ impl<'a> Race<'a> {
                 },
                 () = late.as_mut() => {
                     if let Some(other) = self.other() {
+                        // Those who hang would keep the connection that the other needs.
+                        if router.first().pool().is_full() {
+                            asks.clear();
+                            self.give_up(Duration::ZERO);
+                        }
                         router.scopes.count(Event::Hedge);
                         asks.push(self.ask(other));
                     }
@@ -110,12 +129,13 @@ impl<'a> Race<'a> {
     fn ask(&mut self, index: usize) -> impl Future<Output = Answered> + use<'a> {
         self.tried[index] = true;
         self.asks += 1;
-        self.asked[index] = Some(Instant::now());
-        let (router, request, timeout, call) = (self.router, self.request, self.timeout, self.call);
+        let call = Arc::new(self.call.part());
+        self.asked[index] = Some(Asked { at: Instant::now(), call: Arc::clone(&call) });
+        let (router, request, timeout) = (self.router, self.request, self.timeout);
         async move {
             let endpoint = &router.endpoints[index];
             let _carried = endpoint.carry();
-            (index, endpoint.pool().attempt(request, timeout, call, None).await)
+            (index, endpoint.pool().attempt(request, timeout, &call, None).await)
         }
     }
 
@@ -123,7 +143,7 @@ impl<'a> Race<'a> {
     fn settle(&mut self, index: usize, result: Result<Bytes>) -> Option<Result<Bytes>> {
         let (router, now) = (self.router, Instant::now());
         let endpoint = &router.endpoints[index];
-        let took = self.asked[index].take().map_or(Duration::ZERO, |asked| now.duration_since(asked));
+        let took = self.asked[index].take().map_or(Duration::ZERO, |asked| now.duration_since(asked.at));
         let error = match result {
             Ok(result) => {
                 endpoint.succeeded(self.request.method(), took, now);
@@ -156,13 +176,24 @@ impl<'a> Race<'a> {
         let mut won = false;
         for (index, asked) in self.asked.iter_mut().enumerate() {
             let Some(asked) = asked.take() else { continue };
-            if now.duration_since(asked) > took {
+            if asked.is_sent() && now.duration_since(asked.at) > took {
                 won = true;
                 self.router.hung(index, self.request.method(), now);
             }
         }
         if won {
             self.router.scopes.count(Event::HedgeWon);
+        }
+    }
+
+    /// Nobody waits any more for those who were asked; who has had the request for longer than `patience` hangs.
+    fn give_up(&mut self, patience: Duration) {
+        let now = Instant::now();
+        for (index, asked) in self.asked.iter_mut().enumerate() {
+            let hangs = |asked: Asked| asked.is_sent() && now.duration_since(asked.at) > patience;
+            if asked.take().is_some_and(hangs) {
+                self.router.hung(index, self.request.method(), now);
+            }
         }
     }
 
@@ -208,15 +239,12 @@ impl<'a> Race<'a> {
 /// A call that is given up: who has kept it waiting for long hangs, and no hedge has told so.
 impl Drop for Race<'_> {
     fn drop(&mut self) {
-        if self.tried.len() == 1 {
-            return;
+        let longest = self.asked.iter().flatten().min_by_key(|asked| asked.at);
+        if let Some(asked) = longest {
+            self.call.enter(asked.call.phase());
         }
-        let now = Instant::now();
-        for (index, asked) in self.asked.iter().enumerate() {
-            let waited = asked.map_or(Duration::ZERO, |asked| now.duration_since(asked));
-            if waited > HUNG.max(self.router.pace.late_after(now)) {
-                self.router.hung(index, self.request.method(), now);
-            }
+        if self.tried.len() > 1 {
+            self.give_up(HUNG.max(self.router.pace.late_after(Instant::now())));
         }
     }
 }

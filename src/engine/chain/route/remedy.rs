@@ -41,8 +41,11 @@ pub(super) fn remedy(error: &Error, effect: Effect) -> Remedy {
         Kind::ChainConnection | Kind::ConnectionClosed | Kind::ConnectTimeout | Kind::Protocol => {
             Remedy::Again
         }
-        Kind::RequestTimeout => Remedy::Elsewhere,
-        Kind::Tls | Kind::Authentication | Kind::QuotaExhausted | Kind::ChainMismatch => Remedy::Elsewhere,
+        Kind::RequestTimeout
+        | Kind::Tls
+        | Kind::Authentication
+        | Kind::QuotaExhausted
+        | Kind::ChainMismatch => Remedy::Elsewhere,
         _ => match error.facts().class {
             Some(Class::RateLimited | Class::Transient) => Remedy::Again,
             Some(Class::NodeBehind | Class::MethodNotSupported) => Remedy::Elsewhere,
