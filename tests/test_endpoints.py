@@ -114,7 +114,9 @@ async def test_an_endpoint_that_comes_back_is_used_again(
         await comes_true(closed)
 
 
-async def test_an_endpoint_of_another_network_is_never_asked(manager: ChainManager, new_node: NewNode) -> None:
+async def test_an_endpoint_of_another_network_is_never_asked(
+    manager: ChainManager, new_node: NewNode
+) -> None:
     good, stranger = new_node(), new_node()
     stranger.on("eth_chainId", Reply("0x5"))
     await manager.connect_to_chain("eth", [good.url, stranger.url])
@@ -233,7 +235,9 @@ async def test_what_changes_something_is_never_made_twice(
     assert asked(*pair, method="eth_sendTransaction") == 1
 
 
-async def test_a_method_that_is_said_to_be_safe_is_made_again(manager: ChainManager, node: FaultServer) -> None:
+async def test_a_method_that_is_said_to_be_safe_is_made_again(
+    manager: ChainManager, node: FaultServer
+) -> None:
     await manager.connect_to_chain("eth", node.url, safe_methods=["my_read"])
     node.on("my_read", Reply(hang_up=True), Reply("0x1"))
     assert await manager.request("eth", "my_read") == "0x1"
@@ -255,7 +259,9 @@ async def test_a_transaction_whose_answer_was_lost_is_reported_by_its_hash(
     assert await manager.request("eth", "eth_sendRawTransaction", [RAW]) == HASH
 
 
-async def test_a_transaction_that_others_sent_before_is_an_error(manager: ChainManager, node: FaultServer) -> None:
+async def test_a_transaction_that_others_sent_before_is_an_error(
+    manager: ChainManager, node: FaultServer
+) -> None:
     await manager.connect_to_chain("eth", node.url)
     node.on("eth_sendRawTransaction", Reply(error={"code": -32000, "message": "already known"}))
     with pytest.raises(Exception, match="already known"):
@@ -263,7 +269,9 @@ async def test_a_transaction_that_others_sent_before_is_an_error(manager: ChainM
     assert node.calls("eth_sendRawTransaction") == 1
 
 
-async def test_a_nonce_that_another_transaction_used_is_an_error(manager: ChainManager, node: FaultServer) -> None:
+async def test_a_nonce_that_another_transaction_used_is_an_error(
+    manager: ChainManager, node: FaultServer
+) -> None:
     await manager.connect_to_chain("eth", node.url)
     low = Reply(error={"code": -32000, "message": "nonce too low"})
     node.on("eth_sendRawTransaction", Reply(hang_up=True), low)
@@ -272,7 +280,9 @@ async def test_a_nonce_that_another_transaction_used_is_an_error(manager: ChainM
         await manager.request("eth", "eth_sendRawTransaction", [RAW])
 
 
-async def test_a_read_is_made_again_after_trouble_that_passes(manager: ChainManager, node: FaultServer) -> None:
+async def test_a_read_is_made_again_after_trouble_that_passes(
+    manager: ChainManager, node: FaultServer
+) -> None:
     await manager.connect_to_chain("eth", node.url)
     node.on("eth_gasPrice", UNAVAILABLE, UNAVAILABLE, Reply("0x1"))
     assert await manager.request("eth", "eth_gasPrice") == "0x1"
@@ -311,7 +321,9 @@ async def test_retries_do_not_storm_nodes_that_are_all_in_trouble(
     assert asked(*pair, method="eth_gasPrice") < 1.2 * 3000
 
 
-async def test_a_laggard_is_asked_only_when_there_is_no_other(manager: ChainManager, new_node: NewNode) -> None:
+async def test_a_laggard_is_asked_only_when_there_is_no_other(
+    manager: ChainManager, new_node: NewNode
+) -> None:
     laggard, good = new_node(), new_node()
     laggard.on("eth_blockNumber", Reply("0x10"))
     good.on("eth_blockNumber", Reply("0x100"))
