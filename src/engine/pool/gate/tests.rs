@@ -287,7 +287,7 @@ async fn a_ticket_for_a_waiter_who_has_just_gone_serves_the_next() {
     let gate = Gate::new(1);
     let (pool, _room) = admit(&gate);
     // A ticket is out, and is about to be handed over.
-    gate.try_ticket(pool).unwrap().map(std::mem::forget);
+    std::mem::forget(gate.try_ticket(pool).unwrap());
     let next = wait_in_line(&gate, pool).await;
     // It was chosen, and went before it was told.
     let (ticket, _) = oneshot::channel();
