@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 #: How many programs are made up for each machine: a few seconds' worth, or as many as one has time for.
 EXAMPLES = settings(
-    max_examples=int(os.environ.get("GENESIS_MODEL_EXAMPLES", "25")),
+    max_examples=int(os.environ.get("GENESIS_MODEL_EXAMPLES", "50")),
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=list(HealthCheck),
