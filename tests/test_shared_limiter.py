@@ -127,6 +127,16 @@ async def test_a_wait_that_is_too_long_is_refused_with_the_time_after_which_it_i
     assert redis.calls() - asked <= 2
 
 
+async def test_a_waiter_behind_one_that_waits_for_ever_leaves_at_its_own_deadline(refused_port: int) -> None:
+    party = RateLimiter(2, shared=f"redis://127.0.0.1:{refused_port}", name="closed", on_outage="closed")
+    for_ever = asyncio.create_task(party.acquire())
+    await asyncio.sleep(0.2)
+    with pytest.raises(LimiterTimeoutError):
+        await soon(party.acquire(timeout=0.3))
+    assert not for_ever.done()
+    for_ever.cancel()
+
+
 async def test_what_is_not_at_hand_is_fetched_for_the_next_try(redis: RedisServer) -> None:
     party = limiter(redis)
     assert not party.try_acquire(3)
@@ -191,6 +201,11 @@ def test_a_bad_argument_is_named_and_no_password_is_shown(argument: str, options
         RateLimiter(10, **arguments)
     assert str(refused.value).startswith(f"{argument}: ")
     assert "s3cret" not in str(refused.value)
+
+
+def test_several_windows_cannot_be_shared() -> None:
+    with pytest.raises(ConfigurationError, match=r"^shared: "):
+        RateLimiter([(1, 1.0), (2, 2.0)], shared="redis://127.0.0.1", name="n")  # type: ignore[call-overload]
 
 
 def test_servers_that_are_no_urls_are_refused_by_type() -> None:
