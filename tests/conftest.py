@@ -13,6 +13,8 @@ import pytest
 
 from genesis_replicator.testing import FaultServer
 from servers import anvil as anvil_server
+from servers import redis as redis_server
+from servers.redis import RedisServer
 
 if TYPE_CHECKING:
     from genesis_replicator import ChainManager
@@ -46,6 +48,26 @@ def anvil(anvil_command: str) -> Iterator[str]:
     """The URL of a real node."""
     with anvil_server.running(anvil_command) as anvil:
         yield anvil.url
+
+
+@pytest.fixture(scope="session")
+def redis_command() -> str:
+    """What starts a redis-server."""
+    command = redis_server.find()
+    if command is None:
+        if os.environ.get("GENESIS_REQUIRE_REDIS") == "1":
+            pytest.fail(
+                "GENESIS_REQUIRE_REDIS=1, but there is no redis-server; run apt-get install redis-server"
+            )
+        pytest.skip("there is no redis-server; run apt-get install redis-server")
+    return command
+
+
+@pytest.fixture
+def redis(redis_command: str) -> Iterator[RedisServer]:
+    """A server of this test's own."""
+    with RedisServer(redis_command) as server:
+        yield server
 
 
 @pytest.fixture

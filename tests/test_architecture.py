@@ -47,6 +47,13 @@ def test_only_the_transport_opens_sockets() -> None:
     assert offenders(RUST, r"\b(TcpStream|TcpSocket|UdpSocket|HttpConnector)\b", r"engine/transport/") == []
 
 
+def test_only_the_shared_limiter_talks_to_redis() -> None:
+    # redis-rs opens its own sockets, for limits that are shared; that is no way to a node.
+    assert offenders(RUST, r"\bredis::", r"engine/limiter/shared/") == []
+    connects = r"Client::open|ClusterClient::builder|get_multiplexed_async_connection|get_async_connection"
+    assert offenders(RUST, connects, r"engine/limiter/shared/servers\.rs$") == []
+
+
 def test_only_the_runtime_makes_threads() -> None:
     threads = r"tokio::runtime::(Builder|Runtime)\b|thread::(spawn|Builder)\b|\"Thread\""
     tests = r"|engine/limiter/(model|properties|tests)\.rs$"

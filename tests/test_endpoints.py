@@ -75,7 +75,7 @@ async def test_a_dead_endpoint_at_connect_is_no_obstacle(
 
 
 async def test_with_no_endpoint_left_the_error_says_so_and_why(
-    manager: ChainManager, new_node: NewNode, fault_server: FaultServer
+    manager: ChainManager, fault_server: FaultServer
 ) -> None:
     first, second = ToxicProxy(fault_server.url), ToxicProxy(fault_server.url)
     with first, second:
@@ -175,9 +175,8 @@ async def test_a_method_that_an_endpoint_lacks_is_asked_for_elsewhere(
     assert (first.calls("trace_block") <= 1, second.calls("trace_block")) == (True, 40)
 
 
-async def test_a_method_that_all_lack_is_an_error(
-    manager: ChainManager, pair: tuple[FaultServer, FaultServer]
-) -> None:
+@pytest.mark.usefixtures("pair")
+async def test_a_method_that_all_lack_is_an_error(manager: ChainManager) -> None:
     for _ in range(3):
         with pytest.raises(MethodNotSupportedError):
             await manager.request("eth", "trace_block", ["0x1"])

@@ -274,7 +274,16 @@ class ConnectionPool:
 @final
 class RateLimiter:
     @overload
-    def __new__(cls, max_rate: int, time_window: float = 60.0, *, burst: int | None = None) -> Self: ...
+    def __new__(
+        cls,
+        max_rate: int,
+        time_window: float = 60.0,
+        *,
+        burst: int | None = None,
+        shared: str | Iterable[str] | None = None,
+        name: str | None = None,
+        on_outage: Literal["local_share", "closed", "open"] = "local_share",
+    ) -> Self: ...
     @overload
     def __new__(cls, max_rate: Sequence[tuple[int, float]]) -> Self: ...
     @property
@@ -318,6 +327,9 @@ class KeyedRateLimiter:
         max_clients: int = 1000000,
         on_event: Callable[[SecurityEvent], object] | None = None,
         metrics: MetricsCollector | None = None,
+        shared: str | Iterable[str] | None = None,
+        name: str | None = None,
+        on_outage: Literal["local_share", "closed", "open"] = "local_share",
     ) -> Self: ...
     def check_rate_limit(self, client_id: str | bytes | int) -> Coroutine[RateLimitDecision]: ...
     def record_credential_failure(self, client_id: str | bytes | int) -> None: ...

@@ -9,7 +9,10 @@ use super::answers;
 use super::arguments;
 use super::bridge::{Coroutine, Start, done};
 use super::errors::to_py;
+use super::logging;
 use super::process::Owned;
+use super::runtime;
+use super::sharing::sharing;
 use crate::engine::config;
 use crate::engine::error;
 use crate::engine::limiter::{Grant, RateLimiter as Engine};
@@ -24,6 +27,12 @@ use crate::engine::limiter::{Grant, RateLimiter as Engine};
 ///         seconds: `RateLimiter([(25, 1), (3_000_000, 86_400)])`, without any other argument.
 ///     time_window: Seconds, 60 by default.
 ///     burst: Admit smoothly instead (GCRA), with at most so many at once.
+///     shared: The URL of a Redis or Valkey server, or the URLs of some nodes of a cluster: all limiters there with
+///         the same `name` are one, in whatever process. Permits are fetched a few at a time. They are counted until
+///         the last moment at which they could be used, so the limit holds over all processes.
+///     name: What the limit is called there.
+///     on_outage: What callers get while the server is away: "local_share", the limit divided by the number of
+///         processes seen last (nothing for one that has just joined others); "closed", nothing; "open", everything.
 ///
 /// Raises:
 ///     ConfigurationError: An argument is out of its range.
@@ -34,11 +43,20 @@ pub struct RateLimiter(Owned<Engine>);
 impl RateLimiter {
     #[new]
     #[pyo3(
-        signature = (max_rate, time_window=None, *, burst=None),
-        text_signature = "(max_rate, time_window=60.0, *, burst=None)"
+        signature = (max_rate, time_window=None, *, burst=None, shared=None, name=None, on_outage="local_share"),
+        text_signature = "(max_rate, time_window=60.0, *, burst=None, shared=None, name=None, \
+                          on_outage='local_share')"
     )]
-    fn new(max_rate: &Bound<'_, PyAny>, time_window: Option<f64>, burst: Option<i64>) -> PyResult<Self> {
+    fn new(
+        max_rate: &Bound<'_, PyAny>,
+        time_window: Option<f64>,
+        burst: Option<i64>,
+        shared: Option<&Bound<'_, PyAny>>,
+        name: Option<&str>,
+        on_outage: &str,
+    ) -> PyResult<Self> {
         let py = max_rate.py();
+        let sharing = sharing(shared, name, on_outage)?;
         let limiter = if max_rate.cast::<PySequence>().is_ok() {
             if time_window.is_some() {
                 return Err(arguments::bad(py, "time_window", "each window in max_rate has its own"));
@@ -46,13 +64,20 @@ impl RateLimiter {
             if burst.is_some() {
                 return Err(arguments::bad(py, "burst", "several windows are exact, and have none"));
             }
+            if sharing.is_some() {
+                return Err(arguments::bad(py, "shared", "several windows cannot be shared"));
+            }
             several(max_rate)?
         } else {
             let max_rate: i64 = max_rate.extract()?;
             let build = || {
                 let (max_rate, window) = quota(max_rate, time_window.unwrap_or(60.0))?;
                 let burst = burst.map(|burst| config::count("burst", burst, 1)).transpose()?;
-                Engine::new(max_rate, window, burst.map(|burst| burst as u64))
+                let burst = burst.map(|burst| burst as u64);
+                match sharing {
+                    None => Engine::new(max_rate, window, burst),
+                    Some(sharing) => Engine::shared(max_rate, window, burst, sharing),
+                }
             };
             build().map_err(|error| to_py(py, error))?
         };
@@ -88,8 +113,9 @@ impl RateLimiter {
     ///     LimiterTimeoutError: The wait would be too long; `retry_after` tells how long it would be.
     ///     ConfigurationError: `amount` can never be admitted.
     #[pyo3(signature = (amount=1, timeout=None))]
-    fn acquire(&self, amount: i64, timeout: Option<f64>) -> PyResult<Coroutine> {
+    fn acquire(&self, py: Python<'_>, amount: i64, timeout: Option<f64>) -> PyResult<Coroutine> {
         let limiter = self.engine()?.clone();
+        begin(py, &limiter)?;
         let wait = async move {
             let timeout: Option<Duration> = config::timeout(timeout)?.or(None);
             limiter.grant(config::count("amount", amount, 1)? as u64, timeout).await
@@ -98,19 +124,17 @@ impl RateLimiter {
     }
 
     /// Admit `amount` at once, or not at all.
+    ///
+    /// A shared limiter knows only what it has fetched. What it lacks now it fetches for the next try.
     #[pyo3(signature = (amount=1))]
     fn try_acquire(&self, py: Python<'_>, amount: i64) -> PyResult<bool> {
-        let limiter = self.engine()?;
-        let amount = config::count("amount", amount, 1);
-        amount.and_then(|amount| limiter.try_acquire(amount as u64)).map_err(|error| to_py(py, error))
+        self.look(py, amount, Engine::try_acquire)
     }
 
     /// Whether `amount` would be admitted now.
     #[pyo3(signature = (amount=1))]
     fn has_capacity(&self, py: Python<'_>, amount: i64) -> PyResult<bool> {
-        let limiter = self.engine()?;
-        let amount = config::count("amount", amount, 1);
-        amount.and_then(|amount| limiter.has_capacity(amount as u64)).map_err(|error| to_py(py, error))
+        self.look(py, amount, Engine::has_capacity)
     }
 
     /// How many seconds from now `amount` would be admitted to a caller who came now.
@@ -141,6 +165,7 @@ impl RateLimiter {
             return done(py);
         }
         let limiter = limiter.clone();
+        begin(py, &limiter)?;
         let wait = async move { limiter.grant(1, None).await };
         let coroutine = Coroutine::new("RateLimiter.__aenter__", Start::Poll, wait, admit);
         Ok(Bound::new(py, coroutine)?.into_any())
@@ -160,7 +185,8 @@ impl RateLimiter {
     fn __repr__(&self) -> PyResult<String> {
         let windows = self.engine()?.windows().iter();
         let limits = windows.map(|(max_rate, window)| format!("{max_rate} per {} s", window.as_secs_f64()));
-        Ok(format!("<RateLimiter {}>", limits.collect::<Vec<_>>().join(" and ")))
+        let shared = if self.engine()?.is_shared() { ", shared" } else { "" };
+        Ok(format!("<RateLimiter {}{shared}>", limits.collect::<Vec<_>>().join(" and ")))
     }
 }
 
@@ -179,6 +205,11 @@ fn quota(max_rate: i64, window: f64) -> error::Result<(u64, Duration)> {
     Ok((config::count("max_rate", max_rate, 1)? as u64, config::window("time_window", window)?))
 }
 
+/// From now on a shared limiter's outages are told.
+fn begin(py: Python<'_>, limiter: &Engine) -> PyResult<()> {
+    if limiter.is_shared() { logging::begin(py) } else { Ok(()) }
+}
+
 /// Stamped here, where the caller resumes: it may be long after the grant.
 fn admit(py: Python<'_>, grant: Grant) -> PyResult<Py<PyAny>> {
     grant.admit();
@@ -186,6 +217,21 @@ fn admit(py: Python<'_>, grant: Grant) -> PyResult<Py<PyAny>> {
 }
 
 impl RateLimiter {
+    /// Asks for what can be told at once. A shared limiter may have to send for more, from within the runtime.
+    fn look(
+        &self,
+        py: Python<'_>,
+        amount: i64,
+        ask: impl FnOnce(&Engine, u64) -> error::Result<bool>,
+    ) -> PyResult<bool> {
+        let limiter = self.engine()?;
+        begin(py, limiter)?;
+        let io = if limiter.is_shared() { Some(runtime::io(py)?) } else { None };
+        let _runtime = io.as_ref().map(|io| io.enter());
+        let amount = config::count("amount", amount, 1);
+        amount.and_then(|amount| ask(limiter, amount as u64)).map_err(|error| to_py(py, error))
+    }
+
     /// The engine's limiter.
     pub fn engine(&self) -> PyResult<&Engine> {
         self.0.get()

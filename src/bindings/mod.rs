@@ -29,6 +29,7 @@ mod process;
 mod runtime;
 mod security;
 mod security_event;
+mod sharing;
 mod stream;
 
 /// Jobs are allocated on Python's threads and freed on ours, which glibc's allocator serializes.

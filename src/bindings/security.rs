@@ -13,9 +13,10 @@ use super::logging;
 use super::metrics::MetricsCollector;
 use super::process::Owned;
 use super::security_event::Watch;
+use super::sharing::sharing;
 use crate::engine::config;
 use crate::engine::credentials;
-use crate::engine::limiter::{Decision, KeyedRateLimiter as Engine};
+use crate::engine::limiter::{Decision, KeyedRateLimiter as Engine, SharedKeyedRateLimiter};
 use crate::engine::log::{Area, Level};
 
 /// Refuses clients that ask too often; `genesis_replicator.security.RateLimiter`.
@@ -32,6 +33,11 @@ use crate::engine::log::{Area, Level};
 ///         is no room for one more: they share one limit.
 ///     on_event: What to call with a `SecurityEvent`, at once and on the thread that made the limiter see it.
 ///     metrics: Counts the events too.
+///     shared: The URL of a Redis or Valkey server, or the URLs of some nodes of a cluster: all limiters there with
+///         the same `name` count together, in whatever process. Each watches for events what it lets through itself.
+///     name: What the limit is called there.
+///     on_outage: Who is let through while the server is away: "local_share", each client as often as the limit
+///         divided by the number of processes seen last; "closed", nobody; "open", everybody.
 ///
 /// Raises:
 ///     ConfigurationError: An argument is out of its range.
@@ -39,6 +45,7 @@ use crate::engine::log::{Area, Level};
 #[pyclass(frozen, module = "genesis_replicator")]
 pub struct KeyedRateLimiter {
     limiter: Owned<Engine>,
+    shared: Option<Owned<SharedKeyedRateLimiter>>,
     watch: Watch,
 }
 
@@ -46,8 +53,10 @@ pub struct KeyedRateLimiter {
 impl KeyedRateLimiter {
     #[new]
     #[pyo3(signature = (
-        max_requests=100, window_seconds=60.0, *, max_clients=1_000_000, on_event=None, metrics=None
+        max_requests=100, window_seconds=60.0, *, max_clients=1_000_000, on_event=None, metrics=None,
+        shared=None, name=None, on_outage="local_share"
     ))]
+    #[expect(clippy::too_many_arguments, reason = "as many as a caller in Python may give")]
     fn new(
         py: Python<'_>,
         max_requests: i64,
@@ -55,14 +64,23 @@ impl KeyedRateLimiter {
         max_clients: i64,
         on_event: Option<Bound<'_, PyAny>>,
         metrics: Option<Bound<'_, MetricsCollector>>,
+        shared: Option<&Bound<'_, PyAny>>,
+        name: Option<&str>,
+        on_outage: &str,
     ) -> PyResult<Self> {
+        let sharing = sharing(shared, name, on_outage)?;
         let build = || {
             let max_requests = config::count("max_requests", max_requests, 1)?;
             let window = config::window("window_seconds", window_seconds)?;
-            Engine::new(max_requests as u64, window, config::count("max_clients", max_clients, 1)?)
+            let max_requests = max_requests as u64;
+            let max_clients = config::count("max_clients", max_clients, 1)?;
+            let limiter = Engine::new(max_requests, window, max_clients)?;
+            let share = |sharing| SharedKeyedRateLimiter::new(max_requests, window, max_clients, sharing);
+            Ok((limiter, sharing.map(share).transpose()?))
         };
-        let limiter = build().map_err(|error| to_py(py, error))?;
-        Ok(Self { limiter: Owned::new(limiter), watch: Watch::new(on_event, metrics)? })
+        let (limiter, shared) = build().map_err(|error| to_py(py, error))?;
+        let watch = Watch::new(on_event, metrics)?;
+        Ok(Self { limiter: Owned::new(limiter), shared: shared.map(Owned::new), watch })
     }
 
     /// Let a client through, or refuse it.
@@ -79,16 +97,28 @@ impl KeyedRateLimiter {
     fn check_rate_limit(slf: &Bound<'_, Self>, client_id: &Bound<'_, PyAny>) -> PyResult<Coroutine> {
         let client = client_key(client_id)?;
         let this = slf.clone().unbind();
-        let check = move |py: Python<'_>, ()| {
-            let Self { limiter, watch } = this.get();
+        let shared = slf.get().shared.as_ref().map(|shared| shared.get().cloned()).transpose()?;
+        if shared.is_some() {
+            logging::begin(slf.py())?;
+        }
+        let asked = client.clone();
+        let ask = async move {
+            match shared {
+                Some(shared) => shared.check(&asked).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let check = move |py: Python<'_>, allowed: Option<Decision>| {
+            let Self { limiter, watch, .. } = this.get();
             let checked = limiter.get()?.check(&client).map_err(|error| to_py(py, error))?;
             if let Some(event) = checked.event {
                 watch.tell(py, event)?;
             }
-            let decision = checked.decision.map_err(|error| to_py(py, error))?;
+            // Where all processes have decided together, this one's own count is only watched.
+            let decision = allowed.map_or(checked.decision, Ok).map_err(|error| to_py(py, error))?;
             Ok(Py::new(py, RateLimitDecision(decision))?.into_any())
         };
-        Ok(Coroutine::new("RateLimiter.check_rate_limit", Start::Poll, async { Ok(()) }, check))
+        Ok(Coroutine::new("RateLimiter.check_rate_limit", Start::Poll, ask, check))
     }
 
     /// Tell that a client came with credentials that are not good. Five times within a window are an event; the limit
@@ -118,7 +148,8 @@ impl KeyedRateLimiter {
     }
 
     fn __repr__(&self) -> PyResult<String> {
-        Ok(format!("<RateLimiter of {} clients>", self.limiter.get()?.clients()))
+        let shared = if self.shared.is_some() { ", shared" } else { "" };
+        Ok(format!("<RateLimiter of {} clients{shared}>", self.limiter.get()?.clients()))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -31,11 +31,13 @@ pub enum Area {
     Manager,
     /// Credentials and clients that were refused.
     Security,
+    /// Limits that are kept elsewhere: whether their servers can be reached.
+    Limiter,
 }
 
 impl Area {
     /// Every area, in the order of their numbers.
-    pub const ALL: [Self; 3] = [Self::Pool, Self::Manager, Self::Security];
+    pub const ALL: [Self; 4] = [Self::Pool, Self::Manager, Self::Security, Self::Limiter];
 
     /// The name of the child logger.
     #[must_use]
@@ -44,6 +46,7 @@ impl Area {
             Self::Pool => "pool",
             Self::Manager => "manager",
             Self::Security => "security",
+            Self::Limiter => "limiter",
         }
     }
 }

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::gcra::Gcra;
 use super::plan::Plan;
 use super::queue::Queue;
+use super::shared::{Demand, Stock};
 use super::window::Window;
 
 /// How admissions are counted.
@@ -23,7 +24,12 @@ pub(super) enum Rule {
     /// In every one of these.
     Windows(Box<[Window]>),
     Gcra(Gcra),
+    /// By permits that a server lends.
+    Shared(Box<Stock>),
 }
+
+/// A head that does not know when it will fit is called when that is known.
+const LATER: Duration = Duration::from_hours(1);
 
 impl Rule {
     fn delay(&mut self, now: Instant, units: u64) -> Duration {
@@ -32,6 +38,15 @@ impl Rule {
                 windows.iter_mut().fold(Duration::ZERO, |delay, window| delay.max(window.delay(now, units)))
             }
             Self::Gcra(gcra) => gcra.delay(now, units),
+            Self::Shared(stock) => stock.delay(now, units),
+        }
+    }
+
+    /// After what time `units` must be looked at again.
+    fn next_look(&mut self, now: Instant, units: u64) -> Duration {
+        match self {
+            Self::Shared(stock) => stock.known_delay(now, units).unwrap_or(LATER),
+            _ => self.delay(now, units),
         }
     }
 
@@ -39,6 +54,7 @@ impl Rule {
         match self {
             Self::Windows(windows) => windows.iter_mut().for_each(|window| window.stamp(now, units)),
             Self::Gcra(gcra) => gcra.stamp(now, units),
+            Self::Shared(stock) => stock.stamp(now, units),
         }
     }
 }
@@ -133,6 +149,26 @@ impl Line {
         self.waiting.len()
     }
 
+    /// The permits of a shared limiter.
+    pub(super) fn stock(&mut self) -> Option<&mut Stock> {
+        match &mut self.rule {
+            Rule::Shared(stock) => Some(stock),
+            _ => None,
+        }
+    }
+
+    /// What is granted, and what is waited for.
+    pub(super) fn demand(&self) -> Demand {
+        let head = self.waiting.first().map_or(0, |(_, waiter)| waiter.amount);
+        Demand { pending: self.pending, queued: self.queued, head }
+    }
+
+    /// The rule has changed: let in who fits now, and have the head look again.
+    pub(super) fn plan_anew(&mut self, now: Instant) -> Bells {
+        (self.leader, self.settled_until) = (None, None);
+        self.settle(now)
+    }
+
     /// Whether nobody waits, so that there is nothing to settle.
     pub(super) fn is_at_rest(&self) -> bool {
         self.waiting.is_empty() && self.leader.is_none()
@@ -204,6 +240,10 @@ impl Line {
         self.waiting.push(ticket, Waiter { amount, deadline, seat: Arc::clone(&seat) });
         if let Some(deadline) = deadline {
             self.deadlines.insert((deadline, ticket));
+            // It would have been refused, unless nobody knows yet how long the wait will be.
+            if self.settled_until.is_some_and(|until| deadline < until) {
+                (self.settled_until, self.leader) = (None, None);
+            }
         }
         // The first to come plans for itself as soon as it looks.
         self.leader.get_or_insert(ticket);
@@ -296,9 +336,9 @@ impl Line {
         self.rule.delay(now, self.pending + amount).is_zero()
     }
 
-    /// When the head must look again. A newcomer's deadline is never before that: it would have been refused.
+    /// When the head must look again. A newcomer's deadline is never before that, or `join` sees it.
     fn next_look(&mut self, now: Instant, amount: u64) -> Instant {
-        let fits_at = now + self.rule.delay(now, self.pending + amount);
+        let fits_at = now + self.rule.next_look(now, self.pending + amount);
         self.deadlines.first().map_or(fits_at, |&(deadline, _)| deadline.min(fits_at))
     }
 

@@ -53,6 +53,9 @@ impl Place {
     fn turn(&self) -> Turn {
         let (turn, bells) = self.limiter.line().turn(Instant::now(), self.ticket, &self.seat);
         bells.ring();
+        if matches!(turn, Turn::Lead(_)) {
+            self.limiter.call_for_more();
+        }
         turn
     }
 

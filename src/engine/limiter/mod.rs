@@ -2,7 +2,8 @@
 //! service from its clients.
 //!
 //! `window.rs` and `gcra.rs` count; `fair.rs` keeps the order of those who wait, `plan.rs` tells when they will be
-//! admitted; `grant.rs` waits and admits; `keyed/` counts by client.
+//! admitted; `grant.rs` waits and admits; `keyed/` counts by client; `shared/` lets processes and machines
+//! have one limit.
 
 mod fair;
 mod gcra;
@@ -16,6 +17,7 @@ mod properties;
 mod queue;
 #[cfg(test)]
 mod real_time;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -32,6 +34,7 @@ use fair::{Line, Rule};
 use gcra::Gcra;
 pub use grant::Grant;
 pub use keyed::{Checked, Decision, Event, Fingerprint, KeyedRateLimiter, Suspicion};
+pub use shared::{Servers, SharedKeyedRateLimiter, Sharing};
 use window::Window;
 
 /// The largest rate and burst.
@@ -54,6 +57,8 @@ struct Shared {
     /// The most units that one caller can have at once.
     largest: u64,
     line: Mutex<Line>,
+    /// Where the permits come from, if it is shared.
+    source: Option<shared::Source>,
 }
 
 impl RateLimiter {
@@ -89,7 +94,7 @@ impl RateLimiter {
     }
 
     fn of(windows: Box<[(u64, Duration)]>, largest: u64, rule: Rule) -> Self {
-        Self(Arc::new(Shared { windows, largest, line: Mutex::new(Line::new(rule)) }))
+        Self(Arc::new(Shared { windows, largest, line: Mutex::new(Line::new(rule)), source: None }))
     }
 
     /// Admit `amount` now, or say that this is not possible. Never overtakes those who wait.
@@ -98,7 +103,8 @@ impl RateLimiter {
     /// `Configuration` if no wait could ever make room for `amount`.
     pub fn try_acquire(&self, amount: u64) -> Result<bool> {
         self.check_amount(amount)?;
-        Ok(self.with_room(|line, now| line.try_admit(now, amount)))
+        let admitted = self.with_room(|line, now| line.try_admit(now, amount));
+        Ok(admitted || self.wish(amount))
     }
 
     /// Whether `try_acquire` would admit `amount` now.
@@ -107,7 +113,8 @@ impl RateLimiter {
     /// `Configuration` if no wait could ever make room for `amount`.
     pub fn has_capacity(&self, amount: u64) -> Result<bool> {
         self.check_amount(amount)?;
-        Ok(self.with_room(|line, now| line.has_room(now, amount)))
+        let has_room = self.with_room(|line, now| line.has_room(now, amount));
+        Ok(has_room || self.wish(amount))
     }
 
     /// How long a caller who asked for `amount` now would wait, if everybody in the line goes on at once and nobody
@@ -195,6 +202,24 @@ impl RateLimiter {
         drop(line);
         bells.ring();
         seen
+    }
+
+    /// Have `amount` fetched, if this limiter is shared: it is not there now, but it may be for the next try.
+    fn wish(&self, amount: u64) -> bool {
+        if self.0.source.is_some() {
+            if let Some(stock) = self.line().stock() {
+                stock.wish(amount);
+            }
+            self.call_for_more();
+        }
+        false
+    }
+
+    /// Somebody waits for what is not there.
+    fn call_for_more(&self) {
+        if let Some(source) = &self.0.source {
+            source.poke(&self.0);
+        }
     }
 
     fn check_amount(&self, amount: u64) -> Result<()> {
