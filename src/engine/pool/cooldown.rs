@@ -60,6 +60,10 @@ impl Cooldown {
     /// # Errors
     /// `ProviderRateLimit` at once when that is later than the call's deadline.
     pub(super) async fn over(&self, call: &Call) -> Result<()> {
+        // Nearly always there is nothing to wait for, and no need to look at the clock.
+        if self.until.load(Ordering::Acquire) == 0 {
+            return Ok(());
+        }
         // It may be extended while it is waited for.
         while let Some(until) = self.until(Instant::now()) {
             let rest = until.duration_since(Instant::now());
