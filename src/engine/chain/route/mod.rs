@@ -119,6 +119,15 @@ impl Router {
 
     /// Lease a connection to the endpoint that does best, or to the next if that cannot be reached.
     pub(super) async fn connection(&self, timeout: Timeout, place: Arc<str>) -> Result<Connection> {
+        // One endpoint, the usual case, needs no choice.
+        let (pool, lease) = match self.endpoints.as_slice() {
+            [only] => (only.pool(), only.pool().lease(timeout).await?),
+            _ => Box::pin(self.lease_somewhere(timeout)).await?,
+        };
+        Connection::new(pool, lease, place)
+    }
+
+    async fn lease_somewhere(&self, timeout: Timeout) -> Result<(&Pool, Lease)> {
         let mut tried = vec![false; self.endpoints.len()];
         let mut failure = None;
         // Nothing in particular will be asked.
@@ -126,7 +135,7 @@ impl Router {
             tried[index] = true;
             let pool = self.endpoints[index].pool();
             match pool.lease(timeout).await {
-                Ok(lease) => return Connection::new(pool, lease, place),
+                Ok(lease) => return Ok((pool, lease)),
                 Err(error) if remedy::remedy(&error, Effect::Changes) == Remedy::Raise => return Err(error),
                 Err(error) => {
                     self.failed(index, "", &error, Duration::ZERO, Instant::now());
