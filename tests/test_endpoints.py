@@ -254,8 +254,19 @@ async def test_a_transaction_whose_answer_was_lost_is_reported_by_its_hash(
 ) -> None:
     await manager.connect_to_chain("eth", node.url)
     node.on("eth_sendRawTransaction", Reply(hang_up=True), Reply(error=error))
+    node.on("eth_getTransactionByHash", Reply(None), Reply({"hash": HASH}))
+    assert await manager.request("eth", "eth_sendRawTransaction", [RAW]) == HASH
+    assert node.calls("eth_sendRawTransaction") == 2
+
+
+async def test_a_transaction_that_was_taken_is_not_handed_in_again(
+    manager: ChainManager, node: FaultServer
+) -> None:
+    await manager.connect_to_chain("eth", node.url, retries=0)
+    node.on("eth_sendRawTransaction", Reply(hang_up=True))
     node.on("eth_getTransactionByHash", Reply({"hash": HASH}))
     assert await manager.request("eth", "eth_sendRawTransaction", [RAW]) == HASH
+    assert node.calls("eth_sendRawTransaction") == 1
 
 
 async def test_a_transaction_that_others_sent_before_is_an_error(

@@ -7,7 +7,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Mapping
 
-from soak import cancellations, crowd, faulty, lives, mix, node
+from soak import cancellations, crowd, faulty, lives, mix, node, nodes
 from soak.report import Part
 
 
@@ -19,6 +19,7 @@ def parts(options: argparse.Namespace) -> Mapping[str, Callable[[node.Urls], Par
         "cancellations": lambda urls: asyncio.run(cancellations.run(urls, options.cancellations)),
         "faulty": lambda _: faulty.run(options.faulty),
         "processes": lambda _: lives.run(options.processes),
+        "nodes": lambda _: nodes.run(options.pair, options.transactions),
     }
 
 
@@ -29,6 +30,8 @@ def main() -> int:
     parser.add_argument("--cancellations", type=int, default=1_000_000)
     parser.add_argument("--faulty", type=int, default=100_000, help="calls that meet faults")
     parser.add_argument("--processes", type=int, default=200, help="runs of each kind")
+    parser.add_argument("--pair", type=float, default=60, help="seconds for each pair of nodes in trouble")
+    parser.add_argument("--transactions", type=int, default=1_000, help="of which answers are lost")
     parser.add_argument("--parts", help="names with commas between them; all if it is left out")
     options = parser.parse_args()
     found = parts(options)

@@ -38,8 +38,8 @@ pub(super) struct Race<'a> {
     asks: u32,
     /// Rounds that are over.
     rounds: u32,
-    /// What went wrong last.
-    error: Option<Error>,
+    /// What went wrong last, and with whom.
+    error: Option<(usize, Error)>,
 }
 
 /// An endpoint that was asked: when, and how far that is.
@@ -77,7 +77,7 @@ impl<'a> Race<'a> {
         let mut race = Self::new(router, request, timeout, call);
         race.tried.fill(true);
         race.asks = 1;
-        race.error = Some(error);
+        race.error = Some((0, error));
         race
     }
 
@@ -87,6 +87,9 @@ impl<'a> Race<'a> {
         let mut late = pin!(self.late());
         loop {
             if asks.is_empty() {
+                if let Some(taken) = self.taken().await {
+                    return Ok(taken);
+                }
                 let next = self.next_endpoint().await?;
                 asks.push(self.ask(next));
                 late.set(self.late());
@@ -157,8 +160,14 @@ impl<'a> Race<'a> {
         if remedy(&error, self.effect) == Remedy::Raise {
             return Some(Err(error));
         }
-        self.error = Some(error);
+        self.error = Some((index, error));
         None
+    }
+
+    /// The hash of a transaction that a node took before its answer was lost.
+    async fn taken(&self) -> Option<Bytes> {
+        let (Effect::Submits, Some((index, error))) = (self.effect, &self.error) else { return None };
+        submit::find(self.router.endpoints[*index].pool(), self.request, self.call, error).await
     }
 
     /// What the caller is told in the end. A transaction that was handed in twice may be refused for its first time.
@@ -199,7 +208,7 @@ impl<'a> Race<'a> {
 
     /// Who is asked next: another endpoint, or after a while the first ones again.
     async fn next_endpoint(&mut self) -> Result<usize> {
-        let Some(error) = self.error.clone() else {
+        let Some((_, error)) = self.error.clone() else {
             let first = self.router.pick(self.request.method(), &self.tried, Instant::now());
             return first.ok_or_else(|| self.router.nobody());
         };
