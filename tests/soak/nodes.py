@@ -1,4 +1,4 @@
-"""A chain of three nodes, two of them in trouble, in every pair of troubles, and a crowd that notices nothing."""
+"""A chain of three nodes, two of them in trouble, in every pair of troubles; a crowd that notices nothing."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The ways to the nodes of `soak.nodes`, in a process of their own: forwarders that can be told to misbehave.
 
-Each line of the input is a command, answered by a line with a number: `open PORT` makes a way to `PORT` and tells
-its own port; the others name a way: `down`, `up`, `limit` (429 for every request), `allow`, `drop` (the answer of
-every third transaction is lost), `count` (requests that were passed on).
+Each line of the input is a command, answered by a line with a number: `open PORT` makes a way to `PORT` and
+tells its own port; the others name a way: `down`, `up`, `limit` (429 for every request), `allow`, `drop` (the
+answer of every third transaction is lost), `count` (requests that were passed on).
 """
 
 from __future__ import annotations
