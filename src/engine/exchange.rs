@@ -91,7 +91,7 @@ impl Exchange for One<'_> {
         peer.cooldown.heed_headers(&reply.headers);
         let answer = match jsonrpc::match_one(&reply.body, self.id) {
             Ok(answer) => answer,
-            Err(error) => return Err(SendError::Failed(unmatched(&reply, error, peer))),
+            Err(error) => return Err(SendError::Failed(unmatched(&reply, error, transport, peer))),
         };
         result_of(answer, &reply, peer).map(kept).map_err(SendError::Failed)
     }
@@ -123,7 +123,7 @@ impl Exchange for Batch<'_> {
         // The results share it.
         reply.body = kept(reply.body);
         let answers = jsonrpc::match_batch(&reply.body, self.first_id, self.requests.len())
-            .map_err(|error| SendError::Failed(unmatched(&reply, error, peer)))?;
+            .map_err(|error| SendError::Failed(unmatched(&reply, error, transport, peer)))?;
         Ok(answers.into_iter().map(|answer| result_of(answer, &reply, peer)).collect())
     }
 }
@@ -137,9 +137,13 @@ fn is_success(status: u16) -> bool {
     (200..300).contains(&status)
 }
 
-/// A body that answers nothing: the status says more than the body, unless the status is a good one.
-fn unmatched(reply: &Reply, error: Error, peer: Peer<'_>) -> Error {
+/// A body that is no answer to what was asked: the status says more than the body, unless the status is a good one.
+fn unmatched(reply: &Reply, error: Error, transport: &dyn Transport, peer: Peer<'_>) -> Error {
     if is_success(reply.status) {
+        // Perhaps it answers another question, and the next answer would be the one to this.
+        if transport.streams() == 1 {
+            transport.cut();
+        }
         return error;
     }
     let error = status_error(reply.status, &reply.headers);
@@ -147,21 +151,24 @@ fn unmatched(reply: &Reply, error: Error, peer: Peer<'_>) -> Error {
     error
 }
 
-/// A node may well say 404 or 500 and yet answer: then its answer counts. What the status says about the credentials
-/// or the rate counts more.
+/// A node may well say 404 or 500 and yet answer: then its answer counts. What the status says about the credentials,
+/// the rate or the plan counts more, unless the answer is about one of these itself: it is more precise.
 fn result_of(answer: Answer, reply: &Reply, peer: Peer<'_>) -> Result<Bytes> {
     let result = peer.classifier.result_of(answer, &reply.headers, |text| peer.target.scrub(text));
     result.map_err(|error| {
         let status = status_error(reply.status, &reply.headers);
-        let error = match status.kind() {
-            kind @ (Kind::Authentication | Kind::ProviderRateLimit | Kind::QuotaExhausted) => {
-                error.as_kind(kind).with(|facts| facts.class = status.facts().class)
-            }
-            _ => error,
+        let error = if is_about_access(status.kind()) && !is_about_access(error.kind()) {
+            error.as_kind(status.kind()).with(|facts| facts.class = status.facts().class)
+        } else {
+            error
         };
         peer.cooldown.heed(&error);
         error.with(|facts| {
             facts.status = (!is_success(reply.status)).then_some(reply.status);
         })
     })
+}
+
+const fn is_about_access(kind: Kind) -> bool {
+    matches!(kind, Kind::Authentication | Kind::ProviderRateLimit | Kind::QuotaExhausted)
 }

@@ -79,7 +79,6 @@ async def test_every_fault_of_an_answer_fails_its_call_and_nothing_else(
     await comes_to_rest(manager)
 
 
-@pytest.mark.xfail(strict=True, reason="exchange: HTTP 403 counts more than the provider's code -32004")
 async def test_a_used_up_plan_in_a_403_is_no_refused_key(chain: ChainManager, node: FaultServer) -> None:
     node.on("ask", FAULTS["tenderly_quota"])
     with pytest.raises(QuotaExhaustedError):
@@ -113,10 +112,7 @@ async def test_retry_after_is_told_with_a_cap(
     assert caught.value.details["status"] == status
 
 
-UNAVAILABLE = pytest.mark.xfail(strict=True, reason="pool: a 503 with Retry-After does not cool its endpoint")
-
-
-@pytest.mark.parametrize("status", [429, pytest.param(503, marks=UNAVAILABLE)])
+@pytest.mark.parametrize("status", [429, 503])
 async def test_a_node_that_names_a_wait_is_left_alone_by_all_its_callers(
     status: int, manager: ChainManager, node: FaultServer
 ) -> None:
@@ -139,7 +135,6 @@ async def test_a_read_is_asked_again_after_the_wait_and_not_before(
     assert node.calls("eth_gasPrice") == 2
 
 
-@pytest.mark.xfail(strict=True, reason="pool: a connection whose answer carried a wrong id is used again")
 @pytest.mark.parametrize("name", ["wrong_id", "text_id", "null_id", "no_id"])
 async def test_a_connection_that_answers_with_a_wrong_id_is_not_used_again(
     name: str, chain: ChainManager, node: FaultServer

@@ -43,10 +43,16 @@ impl Cooldown {
         }
     }
 
-    /// The endpoint has refused a call with this error.
+    /// The endpoint has refused a call with this error: for its rate, or because it is in trouble for a time that it
+    /// tells.
     pub(in crate::engine) fn heed(&self, error: &Error) {
-        if error.facts().class == Some(Class::RateLimited) {
-            self.extend(error.facts().retry_after.unwrap_or(UNTOLD));
+        let wait = match error.facts().class {
+            Some(Class::RateLimited) => Some(error.facts().retry_after.unwrap_or(UNTOLD)),
+            Some(Class::Transient) => error.facts().retry_after,
+            _ => None,
+        };
+        if let Some(wait) = wait {
+            self.extend(wait);
         }
     }
 
