@@ -6,6 +6,7 @@
 mod bound;
 mod connection;
 mod endings;
+mod left_alone;
 mod manager;
 mod matching;
 mod multiplexed;

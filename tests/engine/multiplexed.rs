@@ -129,6 +129,8 @@ async fn streams_that_are_given_up_at_any_moment_are_all_free_again() {
     for call in calls {
         soon(call).await.unwrap();
     }
+    // A server may end a connection on which too many streams are given up. One that answers again has seen them all.
+    while call(&pool, json!([0])).await.is_err() {}
     burst(&pool, 50).await;
     assert!(server.seen.peak_streams.load(Ordering::SeqCst) <= 10);
     until("nothing in use", || levels(&pool).active == 0).await;

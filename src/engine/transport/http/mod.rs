@@ -5,6 +5,7 @@ mod shared;
 mod single;
 mod template;
 
+use std::error::Error as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -56,6 +57,19 @@ fn not_sent(mut error: TrySendError<Request>) -> SendError {
         return SendError::NotSent;
     }
     let error = error.into_error();
+    if was_left_alone(&error) {
+        return SendError::NotSent;
+    }
     let broken = body::broken(&error);
     if error.is_parse() { SendError::Failed(broken) } else { SendError::Unanswered(broken) }
+}
+
+/// Whether the server said that it has done nothing about a request, which may then be sent again (RFC 9113, 6.8 and
+/// 8.7): it came after the last one that a GOAWAY lets end, or its stream was refused.
+fn was_left_alone(error: &hyper::Error) -> bool {
+    let Some(error) = error.source().and_then(|source| source.downcast_ref::<h2::Error>()) else {
+        return false;
+    };
+    let is_refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    error.is_remote() && (error.is_go_away() || is_refused)
 }
