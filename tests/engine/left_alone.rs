@@ -74,7 +74,7 @@ async fn go_away(mut socket: Socket) {
         }
     }
     socket.write_all(&GOAWAY).await.unwrap();
-    pending().await
+    pending::<()>().await;
 }
 
 async fn sends_money(route: Route) {
