@@ -74,6 +74,8 @@ IN_FLIGHT = {
         """,
 }
 INTERRUPT = """
+# What a shell begins in the background ignores SIGINT.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 def interrupt_soon():
     def interrupt():
         time.sleep(0.05)

@@ -37,7 +37,12 @@ SPELL = 0.5
 PAUSE = 0.002
 #: Faults that flood their client would leave no time for anything else.
 FLOODS = ("endless_head", "endless_body")
-BAD = [reply for name, reply in FAULTS.items() if name not in FLOODS]
+BAD = [
+    reply
+    for name, reply in FAULTS.items()
+    # Who asks to be left alone for minutes is.
+    if name not in FLOODS and "retry-after" not in reply.headers
+]
 TOXICS: tuple[Callable[[], Toxic], ...] = (
     Toxic,
     lambda: Latency(0.05, jitter=0.02),
