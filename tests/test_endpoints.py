@@ -224,6 +224,18 @@ async def test_an_endpoint_that_keeps_hanging_is_left_alone(
     assert (await endpoints(manager))[0]["circuit"] != "closed" or pair[0].calls("eth_chainId") > 1
 
 
+async def test_the_last_endpoint_that_is_asked_is_not_left_alone_because_it_hangs(
+    manager: ChainManager, pair: tuple[FaultServer, FaultServer]
+) -> None:
+    for node in pair:
+        node.on("eth_getBalance", Reply("0x5", hold=True))
+    for _ in range(3):
+        asks = (manager.request("eth", "eth_getBalance", ["0x0", "latest"], timeout=1.5) for _ in range(20))
+        await asyncio.gather(*asks, return_exceptions=True)
+    assert [one["circuit"] for one in await endpoints(manager)].count("closed") >= 1
+    assert await manager.request("eth", "eth_blockNumber") == "0x10"
+
+
 async def test_what_changes_something_is_never_made_twice(
     manager: ChainManager, pair: tuple[FaultServer, FaultServer]
 ) -> None:

@@ -158,7 +158,7 @@ class ChainManager:
         *,
         timeout: float | None = None,
         network_id: int | str | None = None,
-        rate_limit: float | RateLimiter | None = None,
+        rate_limit: float | RateLimiter | str | None = None,
         headers: Mapping[str, str] | None = None,
         proxy: str | None = None,
         trust_env: bool = False,

@@ -101,9 +101,12 @@ pub fn limit(given: &Bound<'_, PyAny>) -> PyResult<Limit> {
     if let Ok(limiter) = given.cast::<RateLimiter>() {
         return Ok(Limit::Shared(limiter.get().engine()?.clone()));
     }
-    let rate: f64 = given
-        .extract()
-        .map_err(|_| bad(given.py(), "rate_limit", "must be requests per second or a RateLimiter"))?;
+    if let Ok(plan) = given.extract::<String>() {
+        return Limit::of_plan(&plan).map_err(|error| to_py(given.py(), error));
+    }
+    let rate: f64 = given.extract().map_err(|_| {
+        bad(given.py(), "rate_limit", "must be requests per second, a RateLimiter or the name of a plan")
+    })?;
     Limit::per_second(rate).map_err(|error| to_py(given.py(), error))
 }
 

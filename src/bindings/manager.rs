@@ -98,7 +98,11 @@ impl ChainManager {
     ///         `jwt_secret`, `headers`. `None` and `{}` are none.
     ///     timeout: Seconds for all of it; the manager's `request_timeout` by default.
     ///     network_id: The chain id, network name or genesis hash that the node must have.
-    ///     rate_limit: Requests per second to each endpoint, or a `RateLimiter` that may be shared.
+    ///     rate_limit: Requests per second to each endpoint, a `RateLimiter` that may be shared, or the name of a
+    ///         provider's plan, which counts what each method costs there, in all the plan's windows: `"alchemy/free"`,
+    ///         `"chainstack/developer"`, `"chainstack/growth"`, `"chainstack/business"`, `"drpc/free"`, `"infura/free"`,
+    ///         `"infura/developer"`, `"infura/team"`, `"solana/public"`. A call that costs more than a window holds takes
+    ///         all of it. Figures and sources, as of November 2026, are in `src/engine/plans.rs`.
     ///     headers: More HTTP headers.
     ///     proxy: `http://…` or `socks5://…` to go through.
     ///     trust_env: Whether the environment's proxy settings count.

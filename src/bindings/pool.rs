@@ -101,7 +101,7 @@ impl ConnectionPool {
             gate: Gate::new(max_connections),
             scopes: Scopes::alone(std::sync::Arc::default()),
             log: logging::log(),
-            limiter: None,
+            quota: None,
             collector: None,
             settings,
         };

@@ -35,8 +35,8 @@ pub trait Exchange: Send + Sync {
     /// Whether it changes nothing at the node, so that it may be sent twice.
     fn only_reads(&self) -> bool;
 
-    /// How many calls it is to a rate limit.
-    fn calls(&self) -> u64;
+    /// The methods of its calls: to a rate limit each of them counts.
+    fn methods(&self) -> impl Iterator<Item = &str>;
 
     /// Send it over `transport`, which leads to `peer`.
     ///
@@ -77,8 +77,8 @@ impl Exchange for One<'_> {
         only_reads(self.request.method())
     }
 
-    fn calls(&self) -> u64 {
-        1
+    fn methods(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.request.method())
     }
 
     async fn run(
@@ -108,8 +108,8 @@ impl Exchange for Batch<'_> {
         self.requests.iter().all(|request| only_reads(request.method()))
     }
 
-    fn calls(&self) -> u64 {
-        self.requests.len() as u64
+    fn methods(&self) -> impl Iterator<Item = &str> {
+        self.requests.iter().map(Request::method)
     }
 
     async fn run(

@@ -18,6 +18,7 @@ pub mod limiter;
 pub mod log;
 pub mod manager;
 pub mod metrics;
+pub mod plans;
 pub mod pool;
 pub mod target;
 pub mod transport;

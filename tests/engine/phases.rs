@@ -9,6 +9,7 @@ use genesis_replicator::engine::error::{Error, Kind, Phase};
 use genesis_replicator::engine::limiter::RateLimiter;
 use genesis_replicator::engine::log::Log;
 use genesis_replicator::engine::metrics::{CloseCause, Event, Gauge, Scopes};
+use genesis_replicator::engine::plans::Quota;
 use genesis_replicator::engine::pool::{Gate, Parts, Pool, Settings};
 use genesis_replicator::engine::transport::Dialer;
 use serde_json::json;
@@ -92,7 +93,7 @@ async fn at_the_rate_limit() {
         gate: Arc::clone(&gate),
         scopes: Scopes::alone(Arc::default()),
         log: Log::silent(),
-        limiter: Some(limiter),
+        quota: Some(Quota::new(limiter, None)),
         collector: None,
         settings: Settings::default(),
     })

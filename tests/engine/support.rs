@@ -56,7 +56,7 @@ pub fn member(route: Route, gate: &Arc<Gate>, above: Option<&Arc<Counters>>, set
         gate: Arc::clone(gate),
         scopes,
         log,
-        limiter: None,
+        quota: None,
         collector: None,
         settings,
     })
@@ -75,7 +75,7 @@ pub fn logged(route: Route, settings: Settings) -> (Pool, Receiver<Record>) {
         gate: Gate::new(4),
         scopes,
         log,
-        limiter: None,
+        quota: None,
         collector: None,
         settings,
     };

@@ -11,6 +11,7 @@ use genesis_replicator::engine::error::Result;
 use genesis_replicator::engine::limiter::RateLimiter;
 use genesis_replicator::engine::log::Log;
 use genesis_replicator::engine::metrics::Scopes;
+use genesis_replicator::engine::plans::Quota;
 use genesis_replicator::engine::pool::{Connection, Gate, Parts, Pool, Settings};
 use genesis_replicator::engine::target::{Target, TargetOptions};
 use genesis_replicator::engine::transport::{AddressPolicy, Dialer, Reply, Route, Script, TlsOptions};
@@ -94,7 +95,7 @@ fn pool(node: Node, limiter: Option<RateLimiter>) -> Result<Pool> {
         gate: Gate::new(CONNECTIONS),
         scopes: Scopes::within(Arc::default(), Arc::default()),
         log: Log::silent(),
-        limiter,
+        quota: limiter.map(|limiter| Quota::new(limiter, None)),
         collector: None,
         settings: Settings::default(),
     })

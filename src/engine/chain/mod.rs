@@ -15,6 +15,7 @@ use super::deadline::{Call, Timeout};
 use super::error::{Error, Kind, Result};
 use super::limiter::RateLimiter;
 use super::metrics::Scopes;
+use super::plans::{self, Plan, Quota};
 use super::pool::{Connection, Pool};
 use super::transport::Route;
 use route::{Endpoint, Router};
@@ -58,6 +59,8 @@ pub enum Limit {
     PerSecond(RateLimiter),
     /// As a limiter of the user's says, which may be shared with others.
     Shared(RateLimiter),
+    /// As a provider's plan says.
+    Plan(&'static Plan, RateLimiter),
 }
 
 impl Limit {
@@ -78,11 +81,20 @@ impl Limit {
         Ok(Self::PerSecond(limiter))
     }
 
-    /// The limiter that says so.
+    /// What the plan of this name allows.
+    ///
+    /// # Errors
+    /// `Configuration` when there is no such plan.
+    pub fn of_plan(name: &str) -> Result<Self> {
+        plans::plan(name).map(|(plan, limiter)| Self::Plan(plan, limiter))
+    }
+
+    /// What it keeps an endpoint to.
     #[must_use]
-    pub const fn limiter(&self) -> &RateLimiter {
+    pub fn quota(&self) -> Quota {
         match self {
-            Self::PerSecond(limiter) | Self::Shared(limiter) => limiter,
+            Self::PerSecond(limiter) | Self::Shared(limiter) => Quota::new(limiter.clone(), None),
+            Self::Plan(plan, limiter) => Quota::new(limiter.clone(), Some(plan.prices)),
         }
     }
 }
@@ -94,6 +106,7 @@ impl PartialEq for Limit {
                 (a.max_rate(), a.window()) == (b.max_rate(), b.window())
             }
             (Self::Shared(a), Self::Shared(b)) => a.is_same(b),
+            (Self::Plan(a, _), Self::Plan(b, _)) => a.name == b.name,
             _ => false,
         }
     }

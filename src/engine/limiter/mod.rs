@@ -160,6 +160,12 @@ impl RateLimiter {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// The most units that one caller can have at once.
+    #[must_use]
+    pub fn largest(&self) -> u64 {
+        self.0.largest
+    }
+
     /// How many units a window of which length may hold; the first is the one that `max_rate` and `window` tell.
     #[must_use]
     pub fn windows(&self) -> &[(u64, Duration)] {

@@ -157,7 +157,7 @@ impl Manager {
                 scopes,
                 log: self.0.log.clone(),
                 collector: self.0.collector.clone(),
-                limiter: endpoint.rate_limit.as_ref().map(|limit| limit.limiter().clone()),
+                quota: endpoint.rate_limit.as_ref().map(chain::Limit::quota),
                 settings: self.0.settings.clone(),
             })
         });

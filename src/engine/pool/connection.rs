@@ -143,7 +143,7 @@ impl Connection {
         loop {
             let transport = self.transport()?;
             if transport.state() == State::Open {
-                let grant = self.0.pool.within_limit(exchange.calls(), call).await?;
+                let grant = self.0.pool.within_limit(exchange, call).await?;
                 if let Some(grant) = grant {
                     grant.admit();
                 }

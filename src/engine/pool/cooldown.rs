@@ -36,6 +36,11 @@ impl Cooldown {
         }
     }
 
+    /// Whether it is not over. Nearly always there has been none, and then the clock is not looked at.
+    pub(super) fn is_on(&self) -> bool {
+        self.until.load(Ordering::Acquire) != 0 && self.until(Instant::now()).is_some()
+    }
+
     /// An answer came with these headers: a window that is used up begins anew some time.
     pub(in crate::engine) fn heed_headers(&self, headers: &HeaderMap) {
         if let Some(wait) = wait_in(headers) {

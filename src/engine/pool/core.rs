@@ -19,9 +19,9 @@ use super::store::{Conn, Opener};
 use super::waiting::Waiting;
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Phase, Result};
-use crate::engine::limiter::RateLimiter;
 use crate::engine::log::Log;
 use crate::engine::metrics::{CloseCause, Collector, Event, Gauge, Scopes};
+use crate::engine::plans::Quota;
 use crate::engine::target::Target;
 use crate::engine::transport::Dialer;
 
@@ -38,7 +38,7 @@ pub struct Parts {
     /// Where it is told.
     pub log: Log,
     /// How fast the endpoint may be asked.
-    pub limiter: Option<RateLimiter>,
+    pub quota: Option<Quota>,
     /// The user's own book, fed with every request.
     pub collector: Option<Collector>,
     /// How it behaves.
@@ -51,7 +51,7 @@ pub struct Pool(Arc<Inner>);
 
 struct Inner {
     home: Arc<Home>,
-    limiter: Option<RateLimiter>,
+    quota: Option<Quota>,
     collector: Option<Collector>,
     store: Store<Opener>,
     /// Whether the endpoint's connections carry many requests at a time, as far as is known: those that may do so
@@ -68,7 +68,7 @@ impl Pool {
     /// # Errors
     /// None in practice; `Configuration` if the store cannot be made.
     pub fn new(parts: Parts) -> Result<Self> {
-        let Parts { label, dialer, gate, scopes, log, limiter, collector, settings } = parts;
+        let Parts { label, dialer, gate, scopes, log, quota, collector, settings } = parts;
         // The gate bounds the leases, so the store never has to: its own limit is out of the way.
         let most = gate.limit().saturating_mul(2).max(64);
         let home = Home::new(label, dialer, gate, scopes, log, settings);
@@ -81,7 +81,7 @@ impl Pool {
         let multiplexed = AtomicBool::new(home.dialer.may_multiplex());
         Ok(Self(Arc::new(Inner {
             home,
-            limiter,
+            quota,
             collector,
             store,
             multiplexed,
@@ -251,7 +251,7 @@ impl Pool {
     /// keep the request itself waiting.
     pub(in crate::engine) fn may_keep(&self, lease: &Lease, now: Instant) -> bool {
         let is_good = |conn| self.reason_to_discard(conn, now).is_none();
-        self.0.limiter.is_none() && !self.0.home.gate.has_waiters() && lease.conn().is_some_and(is_good)
+        self.0.quota.is_none() && !self.0.home.gate.has_waiters() && lease.conn().is_some_and(is_good)
     }
 
     pub(super) fn adopt(&self, dial: AbortHandle) {
@@ -300,8 +300,8 @@ impl Pool {
         self.0.collector.as_ref()
     }
 
-    pub(super) fn limiter(&self) -> Option<&RateLimiter> {
-        self.0.limiter.as_ref()
+    pub(super) fn quota(&self) -> Option<&Quota> {
+        self.0.quota.as_ref()
     }
 
     /// Where its connections lead.

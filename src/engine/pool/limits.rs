@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::core::Pool;
 use crate::engine::deadline::Call;
 use crate::engine::error::{Phase, Result};
-use crate::engine::exchange::Peer;
+use crate::engine::exchange::{Exchange, Peer};
 use crate::engine::family::Family;
 use crate::engine::limiter::Grant;
 
@@ -32,12 +32,26 @@ impl Pool {
         self.home().cooldown.until(now)
     }
 
-    /// The endpoint and its limit let `calls` calls go. Admitted by the caller when it sends: in between it may have to
+    /// The endpoint and its limit let an exchange go. Admitted by the caller when it sends: in between it may have to
     /// wait.
-    pub(super) async fn within_limit(&self, calls: u64, call: &Call) -> Result<Option<Grant>> {
-        self.home().cooldown.over(call).await.map_err(|error| self.mark(error))?;
-        let Some(limiter) = self.limiter() else { return Ok(None) };
-        call.enter(Phase::Limit);
-        limiter.grant(calls, call.remaining()).await.map(Some).map_err(|error| self.mark(error))
+    pub(super) async fn within_limit(&self, exchange: &impl Exchange, call: &Call) -> Result<Option<Grant>> {
+        loop {
+            self.home().cooldown.over(call).await.map_err(|error| self.mark(error))?;
+            let Some(quota) = self.quota() else { return Ok(None) };
+            let cost = quota.cost(exchange.methods());
+            if cost == 0 {
+                return Ok(None);
+            }
+            call.enter(Phase::Limit);
+            let grant = quota.limiter().grant(cost, call.remaining()).await;
+            if grant.is_err() || !self.is_cooling() {
+                return grant.map(Some).map_err(|error| self.mark(error));
+            }
+        }
+    }
+
+    /// Whether the endpoint wants to be left alone: news of that may have come while somebody waited for something else.
+    pub(super) fn is_cooling(&self) -> bool {
+        self.home().cooldown.is_on()
     }
 }

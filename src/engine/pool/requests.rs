@@ -74,11 +74,14 @@ impl Pool {
         let exchange = One { id: self.next_id(1), request };
         let (mut resends, mut repeats) = (0, 0);
         loop {
-            let grant = self.within_limit(exchange.calls(), call).await?;
+            let grant = self.within_limit(&exchange, call).await?;
             let carrier = match kept.as_deref_mut().and_then(Option::take) {
                 Some(lease) => Carrier::Alone(lease),
                 None => self.within_acquire_timeout(timeout, call, pin!(self.carrier(call))).await?,
             };
+            if self.is_cooling() {
+                continue;
+            }
             let transport = match &carrier {
                 Carrier::Alone(lease) => lease.transport()?,
                 Carrier::Shared(stream) => Arc::clone(stream.transport()),

@@ -145,10 +145,10 @@ impl Endpoint {
         opens
     }
 
-    /// It has not answered in good time, while another has: whether it is left alone because of it.
-    pub(super) fn hung(&self, method: &str, now: Instant) -> bool {
+    /// It has not answered in good time: whether it is left alone because of it, which it may be if it `can_be_spared`.
+    pub(super) fn hung(&self, method: &str, can_be_spared: bool, now: Instant) -> bool {
         self.score.failed(method, now);
-        self.breaker.failed(now)
+        can_be_spared && self.breaker.failed(now)
     }
 
     /// Leave it alone until a probe finds it well.

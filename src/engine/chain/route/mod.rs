@@ -190,10 +190,16 @@ impl Router {
         Some(if cost(second) < cost(first) { second } else { first })
     }
 
-    /// Note that an endpoint does not answer.
+    /// Note that an endpoint does not answer. The last one that is asked at all is not left alone for that: when this
+    /// machine itself is slow, all seem to hang.
     fn hung(&self, index: usize, method: &str, now: Instant) {
         let endpoint = &self.endpoints[index];
-        if endpoint.hung(method, now) {
+        let has_others = self
+            .endpoints
+            .iter()
+            .enumerate()
+            .any(|(other, endpoint)| other != index && endpoint.circuit() == Circuit::Closed);
+        if endpoint.hung(method, has_others, now) {
             self.tell_opened(endpoint);
         }
     }
