@@ -22,8 +22,11 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 
 CALLER = """
-    import asyncio, sys
+    import asyncio, signal, sys
     from genesis_replicator import ChainManager
+
+    # What a shell begins in the background ignores SIGINT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     async def main():
         async with ChainManager() as manager:
