@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -38,6 +39,8 @@ class Fleet:
     def __init__(self, process: subprocess.Popen[str], nodes: list[Anvil]) -> None:
         """`process` has the ways."""
         self._process = process
+        #: One question at a time: several threads ask.
+        self._asking = threading.Lock()
         self.nodes = nodes
         self.height = 0
         self.idle: set[int] = set()
@@ -47,9 +50,10 @@ class Fleet:
         """Give the ways a command."""
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(f"{command} {number}\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
+        with self._asking:
+            self._process.stdin.write(f"{command} {number}\n")
+            self._process.stdin.flush()
+            return int(self._process.stdout.readline())
 
     def spoil(self, number: int, fault: str) -> None:
         """Begin with a fault."""
