@@ -66,17 +66,26 @@ impl Classifier {
                     Ok(text) => scrub(text).into_bytes().into(),
                     Err(_) => Bytes::new(),
                 });
-                Err(self.error(code, &scrub(&message), data, headers))
+                Err(self.error(code, &scrub(&message), data, headers, scrub))
             }
         }
     }
 
-    /// The error that an error answer stands for. `text` and `data` are free of secrets already.
-    fn error(&self, code: Option<i64>, text: &str, data: Option<Bytes>, headers: &HeaderMap) -> Error {
+    /// The error that an error answer stands for. `text` and `data` are free of secrets already, but for those that
+    /// must be decoded first.
+    fn error(
+        &self,
+        code: Option<i64>,
+        text: &str,
+        data: Option<Bytes>,
+        headers: &HeaderMap,
+        scrub: impl Fn(&str) -> String,
+    ) -> Error {
         let family = self.family.get().copied().unwrap_or(Family::Generic);
         let lower = searched(text, data.as_deref());
         let class = table::class_of(&self.custom, family, code, &lower);
-        let reason = data.as_deref().filter(|_| class == Class::Reverted).and_then(revert::reason);
+        let reason =
+            data.as_deref().filter(|_| class == Class::Reverted).and_then(|data| revert::reason(data, scrub));
         let mut shown = printable(text);
         if let Some(reason) = reason.as_ref().filter(|reason| !shown.contains(reason.as_str())) {
             shown = format!("{shown} ({reason})");

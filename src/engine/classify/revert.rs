@@ -8,8 +8,9 @@ const ERROR: &[u8] = &[0x08, 0xc3, 0x79, 0xa0];
 const PANIC: &[u8] = &[0x4e, 0x48, 0x7b, 0x71];
 const WORD: usize = 32;
 
-/// The reason in `data`, JSON text: a hexadecimal string, or an object with one under `data`.
-pub(super) fn reason(data: &[u8]) -> Option<String> {
+/// The reason in `data`, JSON text: a hexadecimal string, or an object with one under `data`. `scrub` takes the secrets
+/// out of the words, which were hidden from it before they were decoded.
+pub(super) fn reason(data: &[u8], scrub: impl Fn(&str) -> String) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct Nested {
         data: String,
@@ -20,7 +21,7 @@ pub(super) fn reason(data: &[u8]) -> Option<String> {
     let bytes = hex::decode(text.strip_prefix("Reverted ").unwrap_or(&text).strip_prefix("0x")?)?;
     let (selector, arguments) = bytes.split_at_checked(4)?;
     match selector {
-        ERROR => string(arguments).map(|text| printable(&text)),
+        ERROR => string(arguments).map(|text| printable(&scrub(&text))),
         PANIC => number(arguments.get(..WORD)?).map(panic),
         _ => None,
     }
@@ -71,7 +72,7 @@ mod tests {
     }
 
     fn reason_of(data: &str) -> Option<String> {
-        reason(serde_json::to_string(data).unwrap().as_bytes())
+        reason(serde_json::to_string(data).unwrap().as_bytes(), str::to_owned)
     }
 
     #[test]
@@ -79,7 +80,14 @@ mod tests {
         assert_eq!(reason_of(&error("not the owner")), Some("not the owner".into()));
         assert_eq!(reason_of(&format!("Reverted {}", error("no"))), Some("no".into()));
         let nested = format!(r#"{{"data":"{}"}}"#, error("no"));
-        assert_eq!(reason(nested.as_bytes()), Some("no".into()));
+        assert_eq!(reason(nested.as_bytes(), str::to_owned), Some("no".into()));
+    }
+
+    #[test]
+    fn a_secret_in_a_reason_is_taken_out() {
+        let data = serde_json::to_string(&error("key s3cret is bad")).unwrap();
+        let found = reason(data.as_bytes(), |text| text.replace("s3cret", "***"));
+        assert_eq!(found, Some("key *** is bad".into()));
     }
 
     #[test]
@@ -104,6 +112,6 @@ mod tests {
         let far = format!("0x08c379a0{}", word(u64::MAX));
         let long = format!("0x08c379a0{}{}", word(32), word(u64::MAX));
         assert_eq!((reason_of(&far), reason_of(&long)), (None, None));
-        assert_eq!(reason(b"17"), None);
+        assert_eq!(reason(b"17", str::to_owned), None);
     }
 }
