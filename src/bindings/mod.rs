@@ -26,6 +26,7 @@ mod metrics;
 mod place;
 mod pool;
 mod process;
+mod renewal;
 mod runtime;
 mod security;
 mod security_event;

@@ -4,6 +4,7 @@
 //! - `forms`: the mapping that a user gives, read into `Credentials`
 //! - `validate`: whether they can be right, with the rules in `content`, `placeholder`, `wallet`, `jwt`, `header`
 //! - `placement`: where an API key goes; `url_keys`: keys that a URL holds already
+//! - `renewal`: credentials that somebody is asked for when they are needed
 //! - `endpoint`, `builder` and `access`: the URL taken apart, and all that a request to it must carry
 //! - `scrub`: taking known secrets out of text that a server sent
 
@@ -19,19 +20,21 @@ mod jwt;
 mod percent;
 mod placeholder;
 mod placement;
+mod renewal;
 mod scrub;
 mod secret;
 mod url_keys;
 mod validate;
 mod wallet;
 
+pub use access::Access;
 pub use endpoint::Scheme;
 pub use forms::{Credentials, Field, Fields};
 pub use placement::Placement;
+pub use renewal::{Question, Renewal, Source};
 pub use secret::Secret;
 pub use validate::{Finding, validate};
 
-pub(crate) use access::Access;
 pub(crate) use endpoint::Endpoint;
 
 use std::fmt;
