@@ -135,8 +135,20 @@ impl Exchange for Batch<'_> {
         reply.body = kept(reply.body);
         let answers = jsonrpc::match_batch(&reply.body, self.first_id, self.requests.len())
             .map_err(|error| SendError::Failed(unmatched(&reply, error, transport, peer)))?;
-        Ok(answers.into_iter().map(|answer| result_of(answer, &reply, peer)).collect())
+        let results: Vec<_> = answers.into_iter().map(|answer| result_of(answer, &reply, peer)).collect();
+        match refusal(&results) {
+            // The whole of it may be sent again with another proof.
+            Some(error) if peer.renewed.is_some() => Err(SendError::Failed(error.clone())),
+            _ => Ok(results),
+        }
     }
+}
+
+/// Why the credentials were refused, if they were for every call.
+fn refusal(results: &[Result<Bytes>]) -> Option<&Error> {
+    let refused =
+        |result: &Result<Bytes>| result.as_ref().is_err_and(|error| error.kind() == Kind::Authentication);
+    results.iter().all(refused).then(|| results.first()?.as_ref().err()).flatten()
 }
 
 /// What outlives the exchange, with no more memory than it needs.

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 pub use super::credentials::Scheme;
-use super::credentials::{Access, Credentials, Endpoint, Fields, Renewal, Secret, Source};
+use super::credentials::{self, Access, Credentials, Endpoint, Fields, Renewal, Secret, Source};
 use super::error::{Error, Kind, Result};
 
 /// What else a user says about an endpoint.
@@ -35,15 +35,17 @@ struct Parts {
 }
 
 impl Target {
-    /// Checks the endpoint and the credentials and puts the latter where this endpoint wants them.
+    /// Checks the endpoint and the credentials and puts the latter where this endpoint wants them. `${NAME}` in either
+    /// stands for a variable of the environment.
     ///
     /// # Errors
     /// `Configuration` for an argument that is not usable or contradicts another, `InvalidCredentials` for
     /// credentials that cannot be right, `Security` for credentials that would travel unencrypted.
     pub fn new(endpoint: &str, fields: Option<&Fields>, options: &TargetOptions) -> Result<Self> {
-        let endpoint = Endpoint::parse(endpoint)?;
-        let credentials = Credentials::parse(fields.map_or(&[], Vec::as_slice))?;
-        let access = Access::judged(&endpoint, &credentials, &options.headers)?;
+        let endpoint = Endpoint::given(endpoint)?;
+        let fields = credentials::in_fields(fields.map_or(&[], Vec::as_slice))?;
+        let headers = credentials::in_headers(&options.headers)?;
+        let access = Access::judged(&endpoint, &Credentials::parse(&fields)?, &headers)?;
         refuse_readable(&endpoint, access.has_credentials, options)?;
         Ok(Self::of(Arc::new(endpoint), access, None))
     }
@@ -54,10 +56,11 @@ impl Target {
     /// # Errors
     /// As for `new`; what the source makes is checked when it comes.
     pub fn renewed(endpoint: &str, source: Arc<dyn Source>, options: &TargetOptions) -> Result<Self> {
-        let endpoint = Arc::new(Endpoint::parse(endpoint)?);
-        let access = Access::judged(&endpoint, &Credentials::default(), &options.headers)?;
+        let endpoint = Arc::new(Endpoint::given(endpoint)?);
+        let headers = credentials::in_headers(&options.headers)?;
+        let access = Access::judged(&endpoint, &Credentials::default(), &headers)?;
         refuse_readable(&endpoint, true, options)?;
-        let renewal = Renewal::new(source, Arc::clone(&endpoint), options.headers.clone());
+        let renewal = Renewal::new(source, Arc::clone(&endpoint), headers);
         Ok(Self::of(endpoint, access, Some(renewal)))
     }
 

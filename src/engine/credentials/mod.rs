@@ -2,6 +2,7 @@
 //!
 //! - `secret`: text that is never shown; `file`: secrets that lie in files; `cookie`: one that changes
 //! - `forms`: the mapping that a user gives, read into `Credentials`
+//! - `variables`: what stands for a variable of the environment
 //! - `validate`: whether they can be right, with the rules in `content`, `placeholder`, `wallet`, `jwt`, `header`
 //! - `placement`: where an API key goes; `url_keys`: keys that a URL holds already
 //! - `renewal`: credentials that somebody is asked for when they are needed
@@ -25,6 +26,7 @@ mod scrub;
 mod secret;
 mod url_keys;
 mod validate;
+mod variables;
 mod wallet;
 
 pub use access::Access;
@@ -33,9 +35,10 @@ pub use forms::{Credentials, Field, Fields};
 pub use placement::Placement;
 pub use renewal::{Question, Renewal, Source};
 pub use secret::Secret;
-pub use validate::{Finding, validate};
+pub use validate::{Finding, explain, validate};
 
 pub(crate) use endpoint::Endpoint;
+pub(crate) use variables::{in_fields, in_headers};
 
 use std::fmt;
 

@@ -219,7 +219,7 @@ mod tests {
 
     fn world() -> (Arc<Scripted>, Renewal) {
         let source = Arc::<Scripted>::default();
-        let endpoint = Arc::new(Endpoint::parse("https://node.example.org/rpc").unwrap());
+        let endpoint = Arc::new(Endpoint::given("https://node.example.org/rpc").unwrap());
         (Arc::clone(&source), Renewal::new(source, endpoint, Vec::new()))
     }
 

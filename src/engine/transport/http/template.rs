@@ -7,6 +7,7 @@ use ::http::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
 use ::http::{HeaderMap, HeaderValue, Method, Uri};
 use bytes::Bytes;
 use http_body_util::Full;
+use zeroize::Zeroizing;
 
 use super::Request;
 use crate::engine::credentials::{Access, Secret};
@@ -98,8 +99,9 @@ pub(in crate::engine::transport) fn fixed_headers(own: &HeaderMap) -> HeaderMap 
 }
 
 fn uri(before_path: &str, path_and_query: &Secret) -> Result<Uri> {
-    let text = Secret::new([before_path, path_and_query.expose()].concat());
-    text.expose().parse().map_err(|_| bad_endpoint())
+    let text = Zeroizing::new([before_path, path_and_query.expose()].concat());
+    // Wiped when the last request that shares it is gone.
+    Uri::from_maybe_shared(Bytes::from_owner(text)).map_err(|_| bad_endpoint())
 }
 
 fn bad_endpoint() -> Error {
