@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from genesis_replicator import ConfigurationError, ConnectionPool
+from genesis_replicator import ConfigurationError, ConnectionPool, InvalidCredentialsError
 from genesis_replicator.testing import FaultServer, SeenCall
 from servers.guide import KEY
 
@@ -64,6 +64,25 @@ async def test_a_key_in_the_query(node: FaultServer) -> None:
         node, {"api_key": KEY, "placement": "query:dkey"}, endpoint=node.url + "/rpc?network=eth"
     )
     assert parse_qs(urlsplit(seen.path).query) == {"network": ["eth"], "dkey": [KEY]}
+
+
+async def test_variables_of_the_environment_are_put_in_once(
+    node: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GENESIS_TEST_KEY", KEY)
+    monkeypatch.setenv("GENESIS_TEST_URL", f"{node.url}/rpc")
+    credentials = {"api_key": "${GENESIS_TEST_KEY}", "headers": {"X-Mine": "a ${GENESIS_TEST_KEY} b"}}
+    seen = await seen_with(
+        node,
+        credentials,
+        endpoint="${GENESIS_TEST_URL}/v3/${GENESIS_TEST_KEY}",
+        headers={"X-Other": "${GENESIS_TEST_KEY}"},
+    )
+    assert seen.path == f"/rpc/v3/{KEY}"
+    assert [seen.headers[name] for name in ("x-api-key", "x-mine", "x-other")] == [KEY, f"a {KEY} b", KEY]
+    monkeypatch.setenv("GENESIS_TEST_NESTED", "${GENESIS_TEST_KEY}")
+    with pytest.raises(InvalidCredentialsError):
+        await seen_with(node, {"api_key": "${GENESIS_TEST_NESTED}"})
 
 
 async def test_userinfo_of_the_url_is_basic_authentication(node: FaultServer) -> None:

@@ -54,10 +54,19 @@ TREE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 CLASSES = {"ChainManager", "ConnectionPool", "Connection", "RateLimiter", "MetricsCollector"}
 LAZY = {"LazyMapping", "LazySequence"}
 PATHS: dict[str, set[str]] = {
-    ROOT: CLASSES | LAZY | set(TREE) | {"validate_credentials", "SecurityEvent", "__version__"},
+    ROOT: CLASSES
+    | LAZY
+    | set(TREE)
+    | {"explain_credentials", "validate_credentials", "SecurityEvent", "__version__"},
     INTEGRATION: {"ChainManager", "ConnectionPool", "Connection", "RateLimiter", "ChainConnectionError"},
     f"{ROOT}.foundation_services.exceptions": set(TREE),
-    f"{ROOT}.security": {"validate_credentials", "RateLimiter", "SecurityEvent", "SecurityError"}
+    f"{ROOT}.security": {
+        "explain_credentials",
+        "validate_credentials",
+        "RateLimiter",
+        "SecurityEvent",
+        "SecurityError",
+    }
     | {"RateLimitExceededError"},
     f"{ROOT}.monitoring": {"MetricsCollector"},
 }

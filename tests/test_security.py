@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from genesis_replicator import ChainManager, InvalidCredentialsError, SecurityError
-from genesis_replicator.security import validate_credentials
+from genesis_replicator import ChainManager, ConfigurationError, InvalidCredentialsError, SecurityError
+from genesis_replicator.security import explain_credentials, validate_credentials
 from genesis_replicator.testing import FaultServer
 from servers.guide import KEY
 
@@ -122,3 +122,67 @@ async def test_credentials_never_go_over_plain_http_to_another_host(
     assert KEY not in str(caught.value)
     metrics = await manager.get_pool_metrics()
     assert (metrics["connections_opened"], metrics["connect_failures"]) == (0, 0)
+
+
+async def test_every_finding_is_explained_and_no_value_is_told() -> None:
+    credentials = {
+        "api_key": PRIVATE_KEY,
+        "api_kei": KEY,
+        "bearer_token": PHRASE,
+        "headers": {"X-Token": "<TOKEN>"},
+        "password": 5,
+    }
+    found = await explain_credentials(credentials, endpoint="https://mainnet.infura.io/v3/YOUR-PROJECT-ID")
+    fields = ["api_kei", "password", "api_key", "bearer_token", "x-token", "endpoint"]
+    assert len(found) == len(fields)
+    assert all(field in reason for field, reason in zip(fields, found, strict=True)), found
+    assert not any(value in reason for reason in found for value in (PRIVATE_KEY, KEY, PHRASE))
+    assert "api_key looks like a private key" in found
+
+
+@pytest.mark.parametrize("credentials", GOOD, ids="+".join)
+async def test_what_can_be_right_needs_no_explanation(credentials: dict[str, Any]) -> None:
+    assert await explain_credentials(credentials) == []
+
+
+@pytest.mark.parametrize("credentials", BAD, ids=repr)
+async def test_what_is_not_valid_is_explained(credentials: dict[str, Any]) -> None:
+    found = await explain_credentials(credentials)
+    assert found
+    assert all(isinstance(reason, str) for reason in found)
+
+
+async def test_what_is_not_a_mapping_cannot_be_explained() -> None:
+    with pytest.raises(TypeError):
+        await explain_credentials([("api_key", KEY)])  # type: ignore[arg-type]
+
+
+async def test_a_variable_that_is_not_set_is_named(
+    manager: ChainManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GENESIS_TEST_KEY", raising=False)
+    given: list[tuple[str, Any, Any]] = [
+        ("https://node.example.org/${GENESIS_TEST_KEY}", None, None),
+        ("https://node.example.org", {"api_key": "${GENESIS_TEST_KEY}"}, None),
+        ("https://node.example.org", {"headers": {"X-Token": "${GENESIS_TEST_KEY}"}}, None),
+        ("https://node.example.org", None, {"X-Token": "${GENESIS_TEST_KEY}"}),
+    ]
+    for endpoint, credentials, headers in given:
+        with pytest.raises(ConfigurationError, match="variable GENESIS_TEST_KEY is not set"):
+            await manager.connect_to_chain("eth", endpoint, credentials, headers=headers)
+    assert await validate_credentials({"api_key": "${GENESIS_TEST_KEY}"}) is False
+    monkeypatch.setenv("GENESIS_TEST_KEY", KEY)
+    assert await validate_credentials({"api_key": "${GENESIS_TEST_KEY}"}) is True
+    monkeypatch.setenv("GENESIS_TEST_KEY", PRIVATE_KEY)
+    assert await explain_credentials({"api_key": "${GENESIS_TEST_KEY}"}) == [
+        "api_key looks like a private key"
+    ]
+
+
+async def test_what_a_variable_puts_into_the_url_is_a_credential(
+    manager: ChainManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GENESIS_TEST_HOST", "192.0.2.1")
+    monkeypatch.setenv("GENESIS_TEST_PATH", "short")
+    with pytest.raises(SecurityError, match=r"unencrypted to 192\.0\.2\.1"):
+        await manager.connect_to_chain("eth", "http://${GENESIS_TEST_HOST}/${GENESIS_TEST_PATH}")

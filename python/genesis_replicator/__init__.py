@@ -15,6 +15,7 @@ from genesis_replicator._native import (
     RateLimiter,
     SecurityEvent,
     __version__,
+    explain_credentials,
     validate_credentials,
 )
 from genesis_replicator.exceptions import (
@@ -87,5 +88,6 @@ __all__ = [
     "TooManyWaitersError",
     "UnknownChainError",
     "__version__",
+    "explain_credentials",
     "validate_credentials",
 ]

@@ -33,11 +33,14 @@ __all__ = [
     "SecurityEvent",
     "Stream",
     "__version__",
+    "explain_credentials",
     "validate_credentials",
 ]
 
 _T_co = TypeVar("_T_co", covariant=True)
 _Path: TypeAlias = str | PathLike[str]
+_Fields: TypeAlias = Mapping[str, object]
+_Credentials: TypeAlias = _Fields | Callable[[], _Fields | Awaitable[_Fields]]
 _Params: TypeAlias = list[Any] | tuple[Any, ...] | dict[str, Any]
 _Call: TypeAlias = tuple[str, _Params]
 
@@ -154,7 +157,7 @@ class ChainManager:
         self,
         chain_id: str,
         endpoint: str | Mapping[str, object] | Sequence[str | Mapping[str, object]],
-        credentials: Mapping[str, object] | None = None,
+        credentials: _Credentials | None = None,
         *,
         timeout: float | None = None,
         network_id: int | str | None = None,
@@ -238,7 +241,7 @@ class ConnectionPool:
     def __new__(
         cls,
         endpoint: str,
-        credentials: Mapping[str, object] | None = None,
+        credentials: _Credentials | None = None,
         *,
         max_connections: int = 10,
         min_connections: int = 0,
@@ -349,6 +352,9 @@ class SecurityEvent:
 def validate_credentials(
     credentials: Mapping[str, object], *, endpoint: str | None = None
 ) -> Coroutine[bool]: ...
+def explain_credentials(
+    credentials: Mapping[str, object], *, endpoint: str | None = None
+) -> Coroutine[list[str]]: ...
 
 @final
 class MetricsCollector:

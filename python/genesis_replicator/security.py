@@ -5,7 +5,12 @@ protects you from a provider's limit.
 """
 
 from genesis_replicator._native import KeyedRateLimiter as RateLimiter
-from genesis_replicator._native import RateLimitDecision, SecurityEvent, validate_credentials
+from genesis_replicator._native import (
+    RateLimitDecision,
+    SecurityEvent,
+    explain_credentials,
+    validate_credentials,
+)
 from genesis_replicator.exceptions import (
     AuthenticationError,
     InvalidCredentialsError,
@@ -23,5 +28,6 @@ __all__ = [
     "SecurityError",
     "SecurityEvent",
     "TlsError",
+    "explain_credentials",
     "validate_credentials",
 ]

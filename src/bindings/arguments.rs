@@ -9,6 +9,7 @@ use pyo3::types::{PyBytes, PyMapping, PyString, PyTuple};
 use super::errors::to_py;
 use super::json_out;
 use super::limiter::RateLimiter;
+use super::renewal::Callable;
 use crate::engine::chain::{Limit, NetworkId};
 use crate::engine::classify::ErrorRule;
 use crate::engine::config;
@@ -39,11 +40,18 @@ impl RouteOptions<'_, '_> {
     pub fn route(&self, py: Python<'_>) -> PyResult<Route> {
         let raise = |error| to_py(py, error);
         let endpoint = endpoint(self.endpoint)?;
-        let credentials = self.credentials.map(|given| fields("credentials", given)).transpose()?;
         let headers = self.headers.map(|given| text_pairs("headers", given)).transpose()?.unwrap_or_default();
         let options = TargetOptions { headers, allow_plaintext: self.allow_plaintext };
-        let credentials = credentials.as_ref().filter(|fields| !fields.is_empty());
-        let target = Target::new(&endpoint, credentials, &options).map_err(raise)?;
+        let target = match self.credentials {
+            Some(call) if call.is_callable() && call.cast::<PyMapping>().is_err() => {
+                Target::renewed(&endpoint, Callable::source(call)?, &options).map_err(raise)?
+            }
+            given => {
+                let fields = given.map(|given| fields("credentials", given)).transpose()?;
+                let fields = fields.as_ref().filter(|fields| !fields.is_empty());
+                Target::new(&endpoint, fields, &options).map_err(raise)?
+            }
+        };
         Ok(Route {
             target,
             proxy: self.proxy.map(|proxy| text("proxy", proxy).map(Secret::new)).transpose()?,

@@ -108,6 +108,8 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     let exception = PyErr::from_value(exception);
     if let Some(cause) = error.cause() {
         exception.set_cause(py, Some(build(py, cause)?));
+    } else if let Some(raised) = error.origin::<PyErr>() {
+        exception.set_cause(py, Some(raised.clone_ref(py)));
     }
     Ok(exception)
 }

@@ -95,7 +95,9 @@ impl ChainManager {
     ///     endpoint: The node's URL, `https://…` or `http://…`; or several, each a URL or a mapping with a `url` and
     ///         with `credentials`, `headers`, `proxy`, `ca`, `client_cert`, `rate_limit` and `weight` of its own.
     ///     credentials: `api_key` (with `placement`), `bearer_token`, `username` and `password`, `cookie_file`,
-    ///         `jwt_secret`, `headers`. `None` and `{}` are none.
+    ///         `jwt_secret`, `headers`. `None` and `{}` are none. Or a callable that returns them, or an awaitable of
+    ///         them: it is called on the caller's event loop when they are needed, and once more by a call whose
+    ///         credentials the node refuses. Callers at the same time share one call of it.
     ///     timeout: Seconds for all of it; the manager's `request_timeout` by default.
     ///     network_id: The chain id, network name or genesis hash that the node must have.
     ///     rate_limit: Requests per second to each endpoint, a `RateLimiter` that may be shared, or the name of a

@@ -26,6 +26,7 @@ mod metrics;
 mod place;
 mod pool;
 mod process;
+mod renewal;
 mod runtime;
 mod security;
 mod security_event;
@@ -53,7 +54,7 @@ mod _native {
     #[pymodule_export]
     use super::pool::ConnectionPool;
     #[pymodule_export]
-    use super::security::{KeyedRateLimiter, RateLimitDecision, validate_credentials};
+    use super::security::{KeyedRateLimiter, RateLimitDecision, explain_credentials, validate_credentials};
     #[pymodule_export]
     use super::security_event::SecurityEvent;
     #[pymodule_export]

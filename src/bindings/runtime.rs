@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use tokio::runtime::{Builder, EnterGuard, Handle};
 use tokio::sync::oneshot;
 
-pub use service::{LoopWaker, on_tick};
+pub use service::{Errands, LoopWaker, on_tick};
 
 use super::bridge::{Flusher, Line, LoopBridge, Worker};
 use super::process::PerProcess;

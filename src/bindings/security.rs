@@ -1,4 +1,4 @@
-//! `KeyedRateLimiter`, the one that refuses, and `validate_credentials`.
+//! `KeyedRateLimiter`, the one that refuses, `validate_credentials` and `explain_credentials`.
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -15,7 +15,7 @@ use super::process::Owned;
 use super::security_event::Watch;
 use super::sharing::sharing;
 use crate::engine::config;
-use crate::engine::credentials;
+use crate::engine::credentials::{self, Field, Finding};
 use crate::engine::limiter::{Decision, KeyedRateLimiter as Engine, SharedKeyedRateLimiter};
 use crate::engine::log::{Area, Level};
 
@@ -234,14 +234,7 @@ pub fn validate_credentials(
     endpoint: Option<&Bound<'_, PyAny>>,
 ) -> Coroutine {
     const NAME: &str = "validate_credentials";
-    let endpoint = endpoint.map(|endpoint| arguments::text("endpoint", endpoint)).transpose();
-    let given = endpoint.and_then(|endpoint| Ok((arguments::fields("credentials", credentials)?, endpoint)));
-    let (fields, endpoint) = match given {
-        Ok(given) => given,
-        Err(error) => return Coroutine::failed(NAME, error),
-    };
-    let judge = async move { Ok(credentials::validate(&fields, endpoint.as_deref())) };
-    Coroutine::new(NAME, Start::Poll, judge, |py, judged: Result<(), credentials::Finding>| {
+    judging(NAME, credentials, endpoint, credentials::validate, |py, judged| {
         logging::begin(py)?;
         let good = judged.is_ok();
         if let Err(finding) = judged {
@@ -250,4 +243,45 @@ pub fn validate_credentials(
         }
         answers::boolean(py, good)
     })
+}
+
+/// Judge credentials as `validate_credentials` does, and tell everything that cannot be right about them.
+///
+/// Args:
+///     credentials: A mapping, as `ChainManager.connect_to_chain` takes it.
+///     endpoint: The URL that they are for, if it should be judged too.
+///
+/// Returns:
+///     A list of reasons, such as `"api_key looks like a placeholder"`. None of them holds a value. It is empty for what
+///     can be right.
+///
+/// Raises:
+///     TypeError: `credentials` is not a mapping.
+#[pyfunction]
+#[pyo3(signature = (credentials, *, endpoint=None))]
+pub fn explain_credentials(credentials: &Bound<'_, PyAny>, endpoint: Option<&Bound<'_, PyAny>>) -> Coroutine {
+    const NAME: &str = "explain_credentials";
+    judging(NAME, credentials, endpoint, credentials::explain, |py, found| {
+        let reasons: Vec<_> = found.iter().map(Finding::reason).collect();
+        Ok(reasons.into_pyobject(py)?.unbind())
+    })
+}
+
+/// The coroutine that judges credentials.
+fn judging<T: Send + 'static>(
+    name: &'static str,
+    credentials: &Bound<'_, PyAny>,
+    endpoint: Option<&Bound<'_, PyAny>>,
+    judge: impl FnOnce(&[(String, Field)], Option<&str>) -> T + Send + 'static,
+    finish: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+) -> Coroutine {
+    let endpoint = endpoint.map(|endpoint| arguments::text("endpoint", endpoint)).transpose();
+    let given = endpoint.and_then(|endpoint| Ok((arguments::fields("credentials", credentials)?, endpoint)));
+    match given {
+        Ok((fields, endpoint)) => {
+            let judge = async move { Ok(judge(&fields, endpoint.as_deref())) };
+            Coroutine::new(name, Start::Poll, judge, finish)
+        }
+        Err(error) => Coroutine::failed(name, error),
+    }
 }

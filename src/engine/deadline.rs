@@ -73,7 +73,8 @@ impl Call {
     /// What the time is being spent on.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        const PHASES: [Phase; 5] = [Phase::Queue, Phase::Limit, Phase::Connect, Phase::Send, Phase::Receive];
+        const PHASES: [Phase; 6] =
+            [Phase::Queue, Phase::Limit, Phase::Credentials, Phase::Connect, Phase::Send, Phase::Receive];
         PHASES[usize::from(self.phase.load(Ordering::Relaxed))]
     }
 
@@ -132,6 +133,7 @@ impl Call {
             Phase::Queue => (Kind::PoolTimeout, "waiting for a connection"),
             Phase::Connect => (Kind::ConnectTimeout, "connecting"),
             Phase::Limit => (Kind::RequestTimeout, "waiting for the rate limit"),
+            Phase::Credentials => (Kind::RequestTimeout, "waiting for the credentials"),
             Phase::Send => (Kind::RequestTimeout, "sending the request"),
             Phase::Receive => (Kind::RequestTimeout, "waiting for the answer"),
         };

@@ -2,6 +2,7 @@
 //!
 //! Every `Kind` is one exception class in Python; `bindings/errors.rs` holds that mapping and nothing else does.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -158,6 +159,8 @@ pub enum Phase {
     Queue,
     /// Waiting for a rate limiter.
     Limit,
+    /// Waiting for credentials that somebody makes.
+    Credentials,
     /// Opening a connection.
     Connect,
     /// Writing the request.
@@ -173,6 +176,7 @@ impl Phase {
         match self {
             Self::Queue => "queue",
             Self::Limit => "limit",
+            Self::Credentials => "credentials",
             Self::Connect => "connect",
             Self::Send => "send",
             Self::Receive => "receive",
@@ -219,12 +223,18 @@ struct Inner {
     message: String,
     facts: Facts,
     source: Option<Error>,
+    origin: Option<Origin>,
 }
+
+/// What caused a failure outside the engine, which knows nothing of it but that: an exception of the user's.
+#[derive(Clone)]
+struct Origin(Arc<dyn Any + Send + Sync>);
 
 impl Error {
     /// An error of `kind` that reads as `message`: lower case, no full stop, no secret.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), facts: Facts::default(), source: None }))
+        let (message, facts) = (message.into(), Facts::default());
+        Self(Box::new(Inner { kind, message, facts, source: None, origin: None }))
     }
 
     /// A bad argument: `message` says what is allowed.
@@ -268,6 +278,19 @@ impl Error {
         self
     }
 
+    /// The same error with what caused it outside the engine.
+    #[must_use]
+    pub fn raised_by(mut self, origin: impl Any + Send + Sync) -> Self {
+        self.0.origin = Some(Origin(Arc::new(origin)));
+        self
+    }
+
+    /// What caused it outside the engine, if it is a `T`.
+    #[must_use]
+    pub fn origin<T: Any>(&self) -> Option<&T> {
+        self.0.origin.as_ref().and_then(|origin| origin.0.downcast_ref())
+    }
+
     /// What kind of failure it is.
     #[must_use]
     pub const fn kind(&self) -> Kind {
@@ -300,5 +323,11 @@ impl fmt::Debug for Error {
             Some(source) => write!(f, " (because {source:?})"),
             None => Ok(()),
         }
+    }
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Origin")
     }
 }

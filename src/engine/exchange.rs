@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::classify::{Classifier, only_reads, status_error};
+use super::credentials::Access;
 use super::deadline::Call;
 use super::error::{Error, Kind, Result};
 use super::jsonrpc::{self, Answer, Request};
@@ -18,10 +19,19 @@ const SMALL: usize = 4096;
 pub struct Peer<'a> {
     /// Where it is.
     pub target: &'a Target,
+    /// What proves who asks, where that was made for it.
+    pub renewed: Option<&'a Access>,
     /// What its errors mean.
     pub classifier: &'a Classifier,
     /// Until when it wants to be left alone.
     pub cooldown: &'a Cooldown,
+}
+
+impl Peer<'_> {
+    /// The text, which it sent, without the secrets of the request.
+    fn scrub(&self, text: &str) -> String {
+        self.renewed.map_or_else(|| self.target.scrub(text), |access| access.scrub(text))
+    }
 }
 
 /// Something that is sent in one HTTP request: a call, or a batch of them.
@@ -87,7 +97,7 @@ impl Exchange for One<'_> {
         peer: Peer<'_>,
         call: &Call,
     ) -> std::result::Result<Bytes, SendError> {
-        let reply = transport.send(jsonrpc::encode_one(self.id, self.request), call).await?;
+        let reply = transport.send(jsonrpc::encode_one(self.id, self.request), peer.renewed, call).await?;
         peer.cooldown.heed_headers(&reply.headers);
         let answer = match jsonrpc::match_one(&reply.body, self.id) {
             Ok(answer) => answer,
@@ -118,14 +128,27 @@ impl Exchange for Batch<'_> {
         peer: Peer<'_>,
         call: &Call,
     ) -> std::result::Result<Self::Output, SendError> {
-        let mut reply = transport.send(jsonrpc::encode_batch(self.first_id, self.requests), call).await?;
+        let body = jsonrpc::encode_batch(self.first_id, self.requests);
+        let mut reply = transport.send(body, peer.renewed, call).await?;
         peer.cooldown.heed_headers(&reply.headers);
         // The results share it.
         reply.body = kept(reply.body);
         let answers = jsonrpc::match_batch(&reply.body, self.first_id, self.requests.len())
             .map_err(|error| SendError::Failed(unmatched(&reply, error, transport, peer)))?;
-        Ok(answers.into_iter().map(|answer| result_of(answer, &reply, peer)).collect())
+        let results: Vec<_> = answers.into_iter().map(|answer| result_of(answer, &reply, peer)).collect();
+        match refusal(&results) {
+            // The whole of it may be sent again with another proof.
+            Some(error) if peer.renewed.is_some() => Err(SendError::Failed(error.clone())),
+            _ => Ok(results),
+        }
     }
+}
+
+/// Why the credentials were refused, if they were for every call.
+fn refusal(results: &[Result<Bytes>]) -> Option<&Error> {
+    let refused =
+        |result: &Result<Bytes>| result.as_ref().is_err_and(|error| error.kind() == Kind::Authentication);
+    results.iter().all(refused).then(|| results.first()?.as_ref().err()).flatten()
 }
 
 /// What outlives the exchange, with no more memory than it needs.
@@ -154,7 +177,7 @@ fn unmatched(reply: &Reply, error: Error, transport: &dyn Transport, peer: Peer<
 /// A node may well say 404 or 500 and yet answer: then its answer counts. What the status says about the credentials,
 /// the rate or the plan counts more, unless the answer is about one of these itself: it is more precise.
 fn result_of(answer: Answer, reply: &Reply, peer: Peer<'_>) -> Result<Bytes> {
-    let result = peer.classifier.result_of(answer, &reply.headers, |text| peer.target.scrub(text));
+    let result = peer.classifier.result_of(answer, &reply.headers, |text| peer.scrub(text));
     result.map_err(|error| {
         let status = status_error(reply.status, &reply.headers);
         let error = if is_about_access(status.kind()) && !is_about_access(error.kind()) {

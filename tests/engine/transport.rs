@@ -118,8 +118,8 @@ async fn a_transport_that_is_dropped_lets_go_of_what_its_socket_holds_and_says_s
         let call = Call::new(None);
         // Left in its middle, so that the connection has something to wait for.
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": "m", "params": [1, 60_000]}).to_string();
-        let send =
-            tokio::time::timeout(std::time::Duration::from_millis(20), transport.send(body.into(), &call));
+        let send = transport.send(body.into(), None, &call);
+        let send = tokio::time::timeout(std::time::Duration::from_millis(20), send);
         assert!(send.await.is_err());
         transport.cut();
         soon(transport.closed()).await;

@@ -14,6 +14,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyCFunction, PyType, PyWeakrefMethods, PyWeakrefReference};
 
 use super::bell::Bell;
+use super::caller::Caller;
 use super::job::Job;
 use super::lock;
 use super::operation::Work;
@@ -67,6 +68,15 @@ impl LoopBridge {
                 job.stop();
             }
         }
+    }
+
+    /// The event loop of a caller, if it lives.
+    pub fn of(py: Python<'_>, caller: &Caller) -> Option<Py<PyAny>> {
+        let all: Vec<_> =
+            REGISTRY.with(|bridges| bridges.values().map(|bridge| bridge.clone_ref(py)).collect());
+        let mut bridges = all.iter().filter_map(|bridge| bridge.bind(py).upgrade()?.cast_into::<Self>().ok());
+        let bridge = bridges.find(|bridge| Arc::ptr_eq(&bridge.get().queue, &caller.0))?;
+        Some(bridge.get().event_loop.clone_ref(py))
     }
 
     fn find(py: Python<'_>, address: usize) -> Option<Bound<'_, Self>> {

@@ -5,6 +5,7 @@ use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 
+use super::caller;
 use super::operation::{Outcome, Work, poll};
 use super::queue::{Key, Queue};
 use super::sync::{AtomicBool, Mutex, Ordering, lock};
@@ -60,6 +61,7 @@ impl Job {
     /// Goes on with the work, on the runtime's thread.
     pub fn run(self: Arc<Self>) {
         self.lined_up.store(false, Ordering::Release);
+        caller::work_for(&self.queue);
         let waker = Waker::from(Arc::clone(&self));
         if self.advance(&mut Context::from_waker(&waker)) {
             self.io.flusher().push(&self.queue, self.key);

@@ -3,10 +3,11 @@
 //! `coroutine` is what Python sees, `protocol` its small print; its work is an `operation`. When that is not ready at once
 //! it becomes a `job` on the runtime, for which the coroutine is `waiting`; the jobs that can go on stand in `line`. A
 //! finished job leaves a key on the `queue` of its event loop, which is woken through a `bell` once for many results.
-//! There `event_loop` completes the `waiter` that the key stands for among all `waiters`. No Python object ever gets to
+//! `caller` knows whose turn it was last. There `event_loop` completes the `waiter` that the key stands for among all `waiters`. No Python object ever gets to
 //! the runtime's thread, and that thread never takes the GIL.
 
 mod bell;
+mod caller;
 mod coroutine;
 mod done;
 mod event_loop;
@@ -21,6 +22,7 @@ mod waiter;
 mod waiters;
 mod waiting;
 
+pub use caller::caller;
 pub use coroutine::{Coroutine, Start};
 pub use done::done;
 pub use event_loop::LoopBridge;

@@ -79,11 +79,14 @@ impl ChainManager {
             Ok(config) => config,
             Err(error) => return Ok(Coroutine::failed(NAME, error)),
         };
+        // Where Python is asked for credentials the runtime must know for whom, which it does not at the first poll.
+        let asks_python = config.endpoints.iter().any(|endpoint| endpoint.route.target.renewal().is_some());
+        let start = if asks_python { Start::Spawn } else { Start::Poll };
         let connect = async move {
             let timeout = config::timeout(timeout)?;
             manager.connect(&chain_id, config, timeout).await
         };
-        Ok(Coroutine::new(NAME, Start::Poll, connect, |py, connected| {
+        Ok(Coroutine::new(NAME, start, connect, |py, connected| {
             connected.commit().map_err(|error| to_py(py, error))?;
             answers::boolean(py, true)
         }))

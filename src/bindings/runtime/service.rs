@@ -32,8 +32,12 @@ enum Message {
     /// Results wait for the event loop at this address.
     Wake(usize),
     Hook(Hook),
+    Errand(Errand),
     Stop,
 }
+
+/// Something to be done once, with the GIL.
+type Errand = Box<dyn FnOnce(Python<'_>) -> PyResult<()> + Send>;
 
 struct Hook {
     due: Box<dyn Fn() -> bool + Send>,
@@ -57,6 +61,22 @@ impl LoopWaker {
     pub fn wake(&self) {
         // It fails when the interpreter is exiting; then there is no loop to wake.
         let _ = self.inbox.send(Message::Wake(self.event_loop));
+    }
+}
+
+/// Has things done in Python that come up where the GIL must not be waited for.
+#[derive(Debug, Clone)]
+pub struct Errands(Sender<Message>);
+
+impl Errands {
+    /// The way to the thread; it starts now if it has not.
+    pub fn new(py: Python<'_>) -> PyResult<Self> {
+        inbox(py).map(Self)
+    }
+
+    /// Has `errand` done soon. Never waits. When the interpreter is exiting it is dropped.
+    pub fn send(&self, errand: impl FnOnce(Python<'_>) -> PyResult<()> + Send + 'static) {
+        let _ = self.0.send(Message::Errand(Box::new(errand)));
     }
 }
 
@@ -134,6 +154,7 @@ struct Service {
 /// Why the thread needs the GIL.
 enum Task {
     Wake(usize),
+    Errand(Errand),
     Hooks,
     Stop,
 }
@@ -147,6 +168,7 @@ impl Service {
         loop {
             match py.detach(|| self.next()) {
                 Task::Wake(event_loop) => LoopBridge::wake(py, event_loop),
+                Task::Errand(errand) => errand(py).unwrap_or_else(|error| error.write_unraisable(py, None)),
                 Task::Hooks => self.run_hooks(py),
                 Task::Stop => return self.run_hooks(py),
             }
@@ -165,6 +187,7 @@ impl Service {
             }
             match self.messages.recv_timeout(self.next_tick.saturating_duration_since(Instant::now())) {
                 Ok(Message::Wake(event_loop)) => return Task::Wake(event_loop),
+                Ok(Message::Errand(errand)) => return Task::Errand(errand),
                 Ok(Message::Hook(hook)) => self.hooks.push(hook),
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return Task::Stop,
                 Err(RecvTimeoutError::Timeout) => {}

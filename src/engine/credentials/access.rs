@@ -16,13 +16,13 @@ use crate::engine::error::Result;
 
 /// What a request carries, besides its body.
 #[derive(Debug)]
-pub(crate) struct Access {
+pub struct Access {
     /// Path and query of the request line.
-    pub path_and_query: Secret,
+    pub(crate) path_and_query: Secret,
     /// Headers that are the same for every request, marked as sensitive.
-    pub headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     /// Whether anything of it is a credential.
-    pub has_credentials: bool,
+    pub(crate) has_credentials: bool,
     fresh: Option<Fresh>,
     scrubber: Scrubber,
     cookies: Cookies,

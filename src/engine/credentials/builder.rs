@@ -34,6 +34,9 @@ impl<'a> Builder<'a> {
             scrubber.learn(key.raw.expose());
             scrubber.learn(key.text.expose());
         }
+        for value in &endpoint.hidden {
+            scrubber.learn(value.expose());
+        }
         Ok(Self {
             endpoint,
             path: Zeroizing::new(endpoint.path.expose().to_owned()),
@@ -41,7 +44,7 @@ impl<'a> Builder<'a> {
             headers: HeaderMap::new(),
             set_by: Vec::new(),
             fresh: None,
-            has_credentials: keys.iter().any(|key| key.certain),
+            has_credentials: !endpoint.hidden.is_empty() || keys.iter().any(|key| key.certain),
             scrubber,
             keys,
         })
@@ -209,7 +212,7 @@ mod tests {
     fn access(url: &str, pairs: &[(&str, &str)]) -> Result<Access> {
         let fields: Vec<_> =
             pairs.iter().map(|&(key, value)| (key.into(), Field::Text(Secret::new(value)))).collect();
-        Access::judged(&Endpoint::parse(url)?, &Credentials::parse(&fields)?, &[])
+        Access::judged(&Endpoint::given(url)?, &Credentials::parse(&fields)?, &[])
     }
 
     /// The request line's target and the headers that an API key gives.

@@ -6,7 +6,7 @@ use http::uri::PathAndQuery;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
-use super::{Secret, invalid, percent};
+use super::{Secret, invalid, percent, variables};
 use crate::engine::error::{Error, Result};
 
 /// How to talk to the node.
@@ -48,14 +48,35 @@ pub(crate) struct Endpoint {
     pub(super) query: Option<Secret>,
     /// The user and the password that stand before the host.
     pub(super) userinfo: Option<(Secret, Secret)>,
+    /// What variables of the environment have put into its path and query.
+    pub(super) hidden: Vec<Secret>,
 }
 
 impl Endpoint {
+    /// Puts the environment's variables into the URL that a user gives, and takes it apart.
+    ///
+    /// # Errors
+    /// As for `parse`, and a variable that is not there.
+    pub(crate) fn given(text: &str) -> Result<Self> {
+        let expanded = variables::in_endpoint(text)?;
+        let mut endpoint = Self::parse(expanded.text.expose())?;
+        // What names the host is shown, wherever it comes from.
+        let query = endpoint.query.as_ref().map_or("", Secret::expose);
+        let is_inside = |value: &Secret| {
+            let encoded = percent::encode(value.expose());
+            let is_in = |text: &str| text.contains(value.expose()) || text.contains(encoded.as_str());
+            !value.expose().is_empty() && (is_in(endpoint.path.expose()) || is_in(query))
+        };
+        let hidden = expanded.values.into_iter().filter(is_inside).collect();
+        endpoint.hidden = hidden;
+        Ok(endpoint)
+    }
+
     /// Takes the URL apart.
     ///
     /// # Errors
     /// Anything that is not the URL of an HTTP node; the message never holds a part of the text.
-    pub(crate) fn parse(text: &str) -> Result<Self> {
+    pub(super) fn parse(text: &str) -> Result<Self> {
         refuse_characters(text)?;
         let url = Url::parse(text).map_err(|error| bad(&format!("not a URL: {error}")))?;
         let scheme = match url.scheme() {
@@ -74,7 +95,8 @@ impl Endpoint {
             Host::Ipv6(address) => address.to_string(),
         };
         let (path, query) = (Secret::new(url.path()), url.query().map(Secret::new));
-        Ok(Self { scheme, host, name, port, path, query, userinfo: userinfo(&url)? })
+        let userinfo = userinfo(&url)?;
+        Ok(Self { scheme, host, name, port, path, query, userinfo, hidden: Vec::new() })
     }
 
     /// The host as it stands in a URL, with the port unless it is the scheme's own.

@@ -74,6 +74,12 @@ impl Credentials {
         Ok(credentials)
     }
 
+    /// Whether a field has a meaning by itself.
+    pub(super) fn knows(field: &(String, Field)) -> Result<()> {
+        let raw = Raw::read(std::slice::from_ref(field))?;
+        raw.headers().map(drop)
+    }
+
     /// Whether there are none.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

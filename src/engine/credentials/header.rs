@@ -4,7 +4,9 @@ use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue, PROXY_AUTHORIZATION};
+use zeroize::Zeroizing;
 
 use super::content::{self, Verdict, judge};
 use super::{Secret, jwt};
@@ -51,9 +53,12 @@ pub(super) fn shown(name: &str) -> &str {
     if name.len() <= 40 && name.bytes().all(harmless) { name } else { "(a name that is not shown)" }
 }
 
-/// The value as the transport sends it, marked as sensitive.
+/// The value as the transport sends it, marked as sensitive, and wiped when the last who shares it is gone.
 pub(super) fn value(text: &str) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(text).ok()?;
+    let text = Zeroizing::new(text.to_owned());
+    // The header itself would take other characters too.
+    let shared = text.is_ascii().then(|| Bytes::from_owner(text))?;
+    let mut value = HeaderValue::from_maybe_shared(shared).ok()?;
     value.set_sensitive(true);
     Some(value)
 }

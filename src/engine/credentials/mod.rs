@@ -2,8 +2,10 @@
 //!
 //! - `secret`: text that is never shown; `file`: secrets that lie in files; `cookie`: one that changes
 //! - `forms`: the mapping that a user gives, read into `Credentials`
+//! - `variables`: what stands for a variable of the environment
 //! - `validate`: whether they can be right, with the rules in `content`, `placeholder`, `wallet`, `jwt`, `header`
 //! - `placement`: where an API key goes; `url_keys`: keys that a URL holds already
+//! - `renewal`: credentials that somebody is asked for when they are needed
 //! - `endpoint`, `builder` and `access`: the URL taken apart, and all that a request to it must carry
 //! - `scrub`: taking known secrets out of text that a server sent
 
@@ -19,20 +21,24 @@ mod jwt;
 mod percent;
 mod placeholder;
 mod placement;
+mod renewal;
 mod scrub;
 mod secret;
 mod url_keys;
 mod validate;
+mod variables;
 mod wallet;
 
+pub use access::Access;
 pub use endpoint::Scheme;
 pub use forms::{Credentials, Field, Fields};
 pub use placement::Placement;
+pub use renewal::{Question, Renewal, Source};
 pub use secret::Secret;
-pub use validate::{Finding, validate};
+pub use validate::{Finding, explain, validate};
 
-pub(crate) use access::Access;
 pub(crate) use endpoint::Endpoint;
+pub(crate) use variables::{in_fields, in_headers};
 
 use std::fmt;
 

@@ -5,7 +5,8 @@ use std::time::SystemTime;
 use super::content::{API_KEY, BEARER, PASSWORD, Rules, USERNAME, Verdict, judge};
 use super::placement::provider;
 use super::{
-    Access, Credentials, Endpoint, Field, Placement, Secret, forms, header, invalid, jwt, placeholder,
+    Access, Credentials, Endpoint, Field, Fields, Placement, Secret, forms, header, invalid, jwt,
+    placeholder, variables,
 };
 use crate::engine::error::{Error, Result};
 
@@ -35,17 +36,47 @@ impl From<Error> for Finding {
 /// # Errors
 /// The first reason why they cannot be right. Having none is one.
 pub fn validate(fields: &[(String, Field)], endpoint: Option<&str>) -> std::result::Result<(), Finding> {
-    check(fields, endpoint, SystemTime::now()).map_err(Finding::from)
+    explain(fields, endpoint).into_iter().next().map_or(Ok(()), Err)
 }
 
-fn check(fields: &[(String, Field)], endpoint: Option<&str>, now: SystemTime) -> Result<()> {
-    let credentials = Credentials::parse(fields)?;
-    if credentials.is_empty() {
-        return Err(invalid("there are none"));
+/// The same with every reason.
+#[must_use]
+pub fn explain(fields: &[(String, Field)], endpoint: Option<&str>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let usable = usable(fields, &mut found);
+    let endpoint = match endpoint.map(Endpoint::given).transpose() {
+        Ok(endpoint) => endpoint,
+        Err(error) => {
+            found.push(error);
+            None
+        }
+    };
+    match Credentials::parse(&usable) {
+        Ok(credentials) if !credentials.is_empty() => {
+            found.extend(verdicts(&credentials, endpoint.as_ref(), SystemTime::now()));
+            let placed = endpoint.map(|endpoint| Access::new(&endpoint, &credentials, &[]));
+            // What its field's own rules have found is told once.
+            let is_new = |error: &Error| found.iter().all(|known| known.message() != error.message());
+            let misplaced = placed.and_then(Result::err).filter(is_new);
+            found.extend(misplaced);
+        }
+        Ok(_) if found.is_empty() => found.push(invalid("there are none")),
+        Ok(_) => {}
+        Err(error) => found.push(error),
     }
-    let endpoint = endpoint.map(Endpoint::parse).transpose()?;
-    judge_credentials(&credentials, endpoint.as_ref(), now)?;
-    endpoint.map_or(Ok(()), |endpoint| Access::new(&endpoint, &credentials, &[]).map(drop))
+    found.into_iter().map(Finding::from).collect()
+}
+
+/// The fields that have a meaning, with the environment's variables in them.
+fn usable(fields: &[(String, Field)], found: &mut Vec<Error>) -> Fields {
+    let mut usable = Fields::new();
+    for field in fields {
+        match variables::in_field(field).and_then(|field| Credentials::knows(&field).map(|()| field)) {
+            Ok(field) => usable.push(field),
+            Err(error) => found.push(error),
+        }
+    }
+    usable
 }
 
 /// Judges every value by the rules of its field.
@@ -54,6 +85,11 @@ pub(super) fn judge_credentials(
     endpoint: Option<&Endpoint>,
     now: SystemTime,
 ) -> Result<()> {
+    verdicts(credentials, endpoint, now).into_iter().next().map_or(Ok(()), Err)
+}
+
+/// Every value that cannot be right by the rules of its field.
+fn verdicts(credentials: &Credentials, endpoint: Option<&Endpoint>, now: SystemTime) -> Vec<Error> {
     let provider = endpoint.and_then(|endpoint| provider(&endpoint.name));
     let key_rules = Rules { hex_is_secret: !provider.is_some_and(|provider| provider.hex_keys), ..API_KEY };
     let bearer = |value: &str| judge(value, BEARER).and_then(|()| jwt::judge_token(value, now));
@@ -61,19 +97,20 @@ pub(super) fn judge_credentials(
         judge(value, key_rules)?;
         if credentials.placement == Some(Placement::Bearer) { jwt::judge_token(value, now) } else { Ok(()) }
     };
-    field("api_key", credentials.api_key.as_ref(), key)?;
-    field("bearer_token", credentials.bearer_token.as_ref(), bearer)?;
-    if let Some(basic) = &credentials.basic {
-        field("username", Some(&basic.username), judge_username)?;
-        field("password", Some(&basic.password), |value| judge(value, PASSWORD))?;
-    }
-    field("cookie_file", credentials.cookie_file.as_ref(), judge_path)?;
-    field("jwt_secret", credentials.jwt_secret.as_ref(), judge_engine_key)?;
-    for (name, value) in &credentials.headers {
+    let basic = credentials.basic.as_ref();
+    let fields = [
+        field("api_key", credentials.api_key.as_ref(), key),
+        field("bearer_token", credentials.bearer_token.as_ref(), bearer),
+        field("username", basic.map(|basic| &basic.username), judge_username),
+        field("password", basic.map(|basic| &basic.password), |value| judge(value, PASSWORD)),
+        field("cookie_file", credentials.cookie_file.as_ref(), judge_path),
+        field("jwt_secret", credentials.jwt_secret.as_ref(), judge_engine_key),
+    ];
+    let headers = credentials.headers.iter().map(|(name, value)| {
         header::judge_value(name, value.expose(), now)
-            .map_err(|reason| invalid(format!("the header {} {reason}", header::shown(name.as_str()))))?;
-    }
-    Ok(())
+            .map_err(|reason| invalid(format!("the header {} {reason}", header::shown(name.as_str()))))
+    });
+    fields.into_iter().chain(headers).filter_map(Result::err).collect()
 }
 
 /// Judges the user and password that stand in a URL, either of which may be left out there.
@@ -195,7 +232,11 @@ mod tests {
             (vec![text("api_key", "your_key")], "api_key looks like a placeholder"),
             (vec![text("api_key", "YOUR-PROJECT-ID")], "api_key looks like a placeholder"),
             (vec![text("api_key", "<YOUR-API-KEY>")], "api_key looks like a placeholder"),
-            (vec![text("api_key", "${API_KEY}")], "api_key looks like a placeholder"),
+            (
+                vec![text("api_key", "${GENESIS_NO_SUCH_VARIABLE}")],
+                "the environment variable GENESIS_NO_SUCH_VARIABLE is not set",
+            ),
+            (vec![text("api_key", "${API KEY}")], "api_key looks like a placeholder"),
             (vec![text("api_key", "{{ api_key }}")], "api_key looks like a placeholder"),
             (vec![text("api_key", "changeme")], "api_key looks like a placeholder"),
             (vec![text("api_key", "1234567890")], "api_key looks like a placeholder"),
@@ -274,6 +315,33 @@ mod tests {
         assert!(validate(&key, Some(&format!("https://eth.g.alchemy.com/v2/{HEX32}"))).is_err());
         assert!(validate(&key, Some("ftp://node.example.org")).is_err());
         assert_eq!(validate(&key, Some("http://node.example.org")), Ok(()));
+    }
+
+    #[test]
+    fn every_finding_is_listed_and_none_holds_a_value() {
+        let fields = [
+            text("api_key", HEX64),
+            text("apikey", HEX32),
+            text("bearer_token", "${GENESIS_NO_SUCH_VARIABLE}"),
+            ("password".into(), Field::Unusable),
+            header("X-Token", "<TOKEN>"),
+            text("jwt_secret", "0x1234"),
+        ];
+        let found = explain(&fields, Some("https://mainnet.infura.io/v3/YOUR-PROJECT-ID"));
+        let found: Vec<_> = found.iter().map(Finding::reason).collect();
+        let expected = [
+            "apikey is not a known key",
+            "the environment variable GENESIS_NO_SUCH_VARIABLE is not set",
+            "password must be text",
+            "api_key looks like a private key",
+            "jwt_secret is not 32 bytes in hexadecimal",
+            "the header x-token looks like a placeholder",
+            "the endpoint's URL holds a placeholder",
+        ];
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        assert!(found.iter().zip(expected).all(|(found, expected)| found.starts_with(expected)), "{found:?}");
+        assert!(!found.concat().contains(HEX64) && !found.concat().contains(HEX32));
+        assert!(explain(&[text("api_key", HEX32)], None).is_empty());
     }
 
     #[test]

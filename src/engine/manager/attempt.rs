@@ -54,7 +54,12 @@ impl Attempt {
             phase => phase,
         });
         let timed_out = self.pools.first().map(|pool| pool.timed_out(call));
-        timed_out.unwrap_or_else(interrupted)
+        let timed_out = timed_out.unwrap_or_else(interrupted);
+        match call.phase() {
+            // Whoever connects has waited for a connection, whatever took the time.
+            Phase::Credentials => timed_out.as_kind(Kind::ConnectTimeout),
+            _ => timed_out,
+        }
     }
 
     pub(super) async fn wait(&self) -> Result<Arc<Chain>> {

@@ -11,6 +11,7 @@ use super::core::Pool;
 use super::gate::closed as pool_closed;
 use super::holders::Handle;
 use super::lease::Lease;
+use super::proof::Proof;
 use super::requests::lost;
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Phase, Result};
@@ -140,16 +141,22 @@ impl Connection {
 
     async fn send<E: Exchange>(&self, call: &Call, exchange: &E) -> Result<E::Output> {
         let (mut losses, mut repeats) = (0, 0);
+        let mut proof = Proof::default();
         loop {
+            proof.prepare(&self.0.pool, call).await?;
             let transport = self.transport()?;
             if transport.state() == State::Open {
                 let grant = self.0.pool.within_limit(exchange, call).await?;
                 if let Some(grant) = grant {
                     grant.admit();
                 }
-                match exchange.run(&*transport, self.0.pool.peer(), call).await {
+                match exchange.run(&*transport, self.0.pool.peer(&proof), call).await {
                     Ok(result) => return Ok(result),
                     Err(SendError::NotSent) => {}
+                    Err(SendError::Failed(error)) if proof.is_outdated(&error) => {
+                        self.0.pool.scopes().count(Event::Retry);
+                        continue;
+                    }
                     Err(SendError::Unanswered(_)) if repeats == 0 && exchange.only_reads() => {
                         (losses, repeats) = (0, 1);
                         self.0.pool.scopes().count(Event::Retry);

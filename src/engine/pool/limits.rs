@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 
 use super::core::Pool;
+use super::proof::Proof;
 use crate::engine::deadline::Call;
 use crate::engine::error::{Phase, Result};
 use crate::engine::exchange::{Exchange, Peer};
@@ -11,9 +12,10 @@ use crate::engine::limiter::Grant;
 
 impl Pool {
     /// Who is asked, and what its errors mean.
-    pub(super) fn peer(&self) -> Peer<'_> {
+    pub(super) fn peer<'a>(&'a self, proof: &'a Proof) -> Peer<'a> {
         let home = self.home();
-        Peer { target: self.target(), classifier: &home.classifier, cooldown: &home.cooldown }
+        let (target, renewed) = (self.target(), proof.access());
+        Peer { target, renewed, classifier: &home.classifier, cooldown: &home.cooldown }
     }
 
     /// The endpoint has said what it is.

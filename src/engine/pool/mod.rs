@@ -16,6 +16,7 @@ mod holders;
 mod home;
 mod lease;
 mod limits;
+mod proof;
 mod requests;
 mod sharing;
 mod sockets;

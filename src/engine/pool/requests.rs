@@ -14,6 +14,7 @@ use super::core::Pool;
 use super::dials::in_turn;
 use super::gate::{Ticket, closed};
 use super::lease::Lease;
+use super::proof::Proof;
 use super::sharing::Stream;
 use super::waiting::Waiting;
 use crate::engine::deadline::{Call, Timeout};
@@ -73,7 +74,9 @@ impl Pool {
     ) -> Result<Bytes> {
         let exchange = One { id: self.next_id(1), request };
         let (mut resends, mut repeats) = (0, 0);
+        let mut proof = Proof::default();
         loop {
+            proof.prepare(self, call).await?;
             let grant = self.within_limit(&exchange, call).await?;
             let carrier = match kept.as_deref_mut().and_then(Option::take) {
                 Some(lease) => Carrier::Alone(lease),
@@ -91,7 +94,7 @@ impl Pool {
                 if let Some(grant) = grant {
                     grant.admit();
                 }
-                exchange.run(&*transport, self.peer(), call).await
+                exchange.run(&*transport, self.peer(&proof), call).await
             };
             match sent {
                 Ok(result) => {
@@ -108,6 +111,9 @@ impl Pool {
                 // The server may have closed its end just before. What changes nothing may be asked for again.
                 Err(SendError::Unanswered(_)) if repeats == 0 && exchange.only_reads() => {
                     repeats += 1;
+                    self.scopes().count(Event::Retry);
+                }
+                Err(SendError::Failed(error)) if proof.is_outdated(&error) => {
                     self.scopes().count(Event::Retry);
                 }
                 Err(SendError::Failed(error) | SendError::Unanswered(error)) => return Err(self.mark(error)),

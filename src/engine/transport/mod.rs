@@ -22,6 +22,7 @@ use rustls::ClientConfig;
 use tokio::sync::OnceCell;
 
 use super::classify::ErrorRule;
+use super::credentials::Access;
 use super::deadline::Call;
 use super::error::{Error, Kind, Result};
 use super::target::{Scheme, Target};
@@ -62,11 +63,12 @@ pub enum State {
 
 /// A connection that carries requests.
 pub trait Transport: Send + Sync {
-    /// Exchange `body` for a reply. Dropping the future gives the exchange up: HTTP/1.1 closes the connection, HTTP/2
-    /// resets the stream.
+    /// Exchange `body` for a reply, with what was `renewed` to prove who sends it, where that was. Dropping the future
+    /// gives the exchange up: HTTP/1.1 closes the connection, HTTP/2 resets the stream.
     fn send<'a>(
         &'a self,
         body: Bytes,
+        renewed: Option<&'a Access>,
         call: &'a Call,
     ) -> BoxFuture<'a, std::result::Result<Reply, SendError>>;
 

@@ -4,6 +4,7 @@
 use std::error::Error as _;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::redirect::Policy;
@@ -14,7 +15,7 @@ use tokio::sync::{Mutex, Notify};
 use super::pace::Pace;
 use super::socket::Held;
 use super::{BoxFuture, Reply, Route, SendError, State, Transport, body, http};
-use crate::engine::credentials::Secret;
+use crate::engine::credentials::{Access, Secret};
 use crate::engine::deadline::Call;
 use crate::engine::error::{Error, Kind, Phase, Result};
 
@@ -51,18 +52,29 @@ impl ProxyTransport {
         })
     }
 
-    async fn exchange(&self, body: Bytes, call: &Call) -> std::result::Result<Reply, SendError> {
+    async fn exchange(
+        &self,
+        body: Bytes,
+        renewed: Option<&Access>,
+        call: &Call,
+    ) -> std::result::Result<Reply, SendError> {
         call.enter(Phase::Send);
         let _turn = self.turn.lock().await;
         if self.state() != State::Open {
             return Err(SendError::NotSent);
         }
         let target = &self.route.target;
-        let mut headers = http::fixed_headers(target);
-        if let Some((name, value)) = target.fresh_header().map_err(SendError::Failed)? {
+        let (url, mut headers, fresh) = match renewed {
+            Some(access) => {
+                let fresh = access.fresh_header(SystemTime::now());
+                (target.url_to(&access.path_and_query), http::fixed_headers(&access.headers), fresh)
+            }
+            None => (target.url(), http::fixed_headers(target.headers()), target.fresh_header()),
+        };
+        if let Some((name, value)) = fresh.map_err(SendError::Failed)? {
             headers.insert(name, value);
         }
-        let request = self.client.post(target.url().expose()).headers(headers).body(body);
+        let request = self.client.post(url.expose()).headers(headers).body(body);
         call.enter(Phase::Receive);
         let response = request.send().await.map_err(|error| SendError::Failed(self.failed(&error)))?;
         self.read(response, call).await.map_err(SendError::Failed)
@@ -128,12 +140,13 @@ impl Transport for ProxyTransport {
     fn send<'a>(
         &'a self,
         body: Bytes,
+        renewed: Option<&'a Access>,
         call: &'a Call,
     ) -> BoxFuture<'a, std::result::Result<Reply, SendError>> {
-        Box::pin(async {
+        Box::pin(async move {
             let cut = self.cut.notified();
             tokio::select! {
-                reply = self.exchange(body, call) => reply,
+                reply = self.exchange(body, renewed, call) => reply,
                 () = cut => Err(SendError::Failed(Error::new(Kind::ConnectionClosed, "the connection was cut"))),
             }
         })

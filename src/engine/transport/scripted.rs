@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::{BoxFuture, Dialer, Held, Reply, Route, SendError, State, Transport};
+use crate::engine::credentials::Access;
 use crate::engine::deadline::Call;
 use crate::engine::error::{Phase, Result};
 
@@ -46,6 +47,7 @@ impl Transport for Scripted {
     fn send<'a>(
         &'a self,
         body: Bytes,
+        _renewed: Option<&'a Access>,
         call: &'a Call,
     ) -> BoxFuture<'a, std::result::Result<Reply, SendError>> {
         call.enter(Phase::Receive);

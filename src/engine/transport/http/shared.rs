@@ -13,6 +13,7 @@ use tokio::task::AbortHandle;
 use super::life::{Ending, Life};
 use super::template::Template;
 use super::{handshake_failed, not_sent};
+use crate::engine::credentials::Access;
 use crate::engine::deadline::Call;
 use crate::engine::error::{Phase, Result};
 use crate::engine::transport::body::{self, Reply};
@@ -112,9 +113,14 @@ where
 }
 
 impl Shared {
-    async fn exchange(&self, body: Bytes, call: &Call) -> std::result::Result<Reply, SendError> {
+    async fn exchange(
+        &self,
+        body: Bytes,
+        renewed: Option<&Access>,
+        call: &Call,
+    ) -> std::result::Result<Reply, SendError> {
         call.enter(Phase::Send);
-        let request = self.template.stamp(body).map_err(SendError::Failed)?;
+        let request = self.template.stamp(body, renewed).map_err(SendError::Failed)?;
         let mut sender = self.sender.clone();
         sender.ready().await.map_err(|_| SendError::NotSent)?;
         let response = sender.try_send_request(request);
@@ -128,9 +134,10 @@ impl Transport for Shared {
     fn send<'a>(
         &'a self,
         body: Bytes,
+        renewed: Option<&'a Access>,
         call: &'a Call,
     ) -> BoxFuture<'a, std::result::Result<Reply, SendError>> {
-        Box::pin(self.exchange(body, call))
+        Box::pin(self.exchange(body, renewed, call))
     }
 
     fn state(&self) -> State {

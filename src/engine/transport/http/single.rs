@@ -15,6 +15,7 @@ use tokio::task::AbortHandle;
 use super::life::{Ending, Life};
 use super::template::Template;
 use super::{handshake_failed, not_sent};
+use crate::engine::credentials::Access;
 use crate::engine::deadline::Call;
 use crate::engine::error::{Phase, Result};
 use crate::engine::transport::body::{self, Reply};
@@ -66,9 +67,14 @@ impl Drop for Exchange<'_> {
 }
 
 impl Single {
-    async fn exchange(&self, body: Bytes, call: &Call) -> std::result::Result<Reply, SendError> {
+    async fn exchange(
+        &self,
+        body: Bytes,
+        renewed: Option<&Access>,
+        call: &Call,
+    ) -> std::result::Result<Reply, SendError> {
         call.enter(Phase::Send);
-        let request = self.template.stamp(body).map_err(SendError::Failed)?;
+        let request = self.template.stamp(body, renewed).map_err(SendError::Failed)?;
         // Nearly always free, and then nothing needs to be made for a wait.
         let mut sender = match self.sender.try_lock() {
             Ok(sender) => sender,
@@ -102,9 +108,10 @@ impl Transport for Single {
     fn send<'a>(
         &'a self,
         body: Bytes,
+        renewed: Option<&'a Access>,
         call: &'a Call,
     ) -> BoxFuture<'a, std::result::Result<Reply, SendError>> {
-        Box::pin(self.exchange(body, call))
+        Box::pin(self.exchange(body, renewed, call))
     }
 
     fn state(&self) -> State {

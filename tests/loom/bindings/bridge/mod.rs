@@ -5,6 +5,9 @@ pub mod operation;
 mod sync;
 
 #[allow(dead_code, reason = "what only Python's side calls")]
+#[path = "../../../../src/bindings/bridge/caller.rs"]
+mod caller;
+#[allow(dead_code, reason = "what only Python's side calls")]
 #[path = "../../../../src/bindings/bridge/job.rs"]
 pub mod job;
 #[path = "../../../../src/bindings/bridge/line.rs"]
