@@ -1,5 +1,6 @@
 //! One label: its pool, its limit, and who is behind it.
 
+mod cache;
 mod calls;
 mod connect;
 mod flow;
@@ -17,8 +18,10 @@ use super::limiter::RateLimiter;
 use super::metrics::Scopes;
 use super::pool::{Connection, Pool};
 use super::transport::Route;
+use cache::Cache;
 use route::{Endpoint, Router};
 
+pub use cache::{CACHE_SIZE, Fill, cache_size};
 pub use connect::Parts;
 pub use flow::{Flow, Inlet, Taken};
 pub use identity::{Identity, NetworkId};
@@ -38,6 +41,8 @@ pub struct ChainConfig {
     pub network_id: Option<NetworkId>,
     /// How its calls find their way.
     pub policy: Policy,
+    /// How many bytes of results that cannot change are kept, if any.
+    pub cache: Option<u64>,
 }
 
 /// One way to a chain.
@@ -105,6 +110,7 @@ pub struct Chain {
     router: Arc<Router>,
     config: ChainConfig,
     identity: Identity,
+    cache: Option<Cache>,
 }
 
 impl Chain {
