@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyMapping, PyString};
+use pyo3::types::{PyBool, PyMapping, PyString};
 
 use super::arguments::{self, RouteOptions, bad};
 use super::errors::to_py;
-use crate::engine::chain::{ChainConfig, EndpointConfig, Policy};
+use crate::engine::chain::{CACHE_SIZE, ChainConfig, EndpointConfig, Policy, cache_size};
 use crate::engine::config;
 
 /// The options of a chain that are not those of the way to one endpoint.
@@ -18,6 +18,7 @@ pub struct ChainOptions<'a, 'py> {
     pub hedging: bool,
     pub max_lag: Option<i64>,
     pub safe_methods: Option<&'a Bound<'py, PyAny>>,
+    pub cache: Option<&'a Bound<'py, PyAny>>,
 }
 
 impl ChainOptions<'_, '_> {
@@ -37,6 +38,7 @@ impl ChainOptions<'_, '_> {
             endpoints: self.endpoints(py, options)?,
             network_id: self.network_id.map(arguments::network).transpose()?,
             policy,
+            cache: self.cache.map(cache).transpose()?.flatten(),
         })
     }
 
@@ -109,6 +111,15 @@ impl<'py> Own<'py> {
         }
         Ok(own)
     }
+}
+
+/// Whether results are kept, and how many bytes of them.
+fn cache(given: &Bound<'_, PyAny>) -> PyResult<Option<u64>> {
+    if let Ok(wanted) = given.cast::<PyBool>() {
+        return Ok(wanted.is_true().then_some(CACHE_SIZE));
+    }
+    // What is no number at all is as wrong as one that is too small.
+    cache_size(given.extract().unwrap_or(0)).map(Some).map_err(|error| to_py(given.py(), error))
 }
 
 fn names(given: &Bound<'_, PyAny>) -> PyResult<HashSet<String>> {

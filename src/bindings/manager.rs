@@ -121,6 +121,9 @@ impl ChainManager {
     ///     max_lag: By how many blocks an endpoint may be behind the others before it is set aside; 5 by default on
     ///         Ethereum and its kin.
     ///     safe_methods: Methods besides the known ones that change nothing at a node, and may be made twice.
+    ///     cache: Whether results that cannot change are kept, and equal calls under way made once: `True` for 64 MiB of
+    ///         them, or a number of bytes. What is asked for by hash is kept, by number once that block is final; never
+    ///         what a tag such as `latest` names, null or an error.
     ///
     /// Raises:
     ///     ConfigurationError: An argument is not usable.
@@ -129,7 +132,8 @@ impl ChainManager {
     #[pyo3(signature = (
         chain_id, endpoint, credentials=None, *, timeout=None, network_id=None, rate_limit=None, headers=None,
         proxy=None, trust_env=false, ca=None, client_cert=None, allow_plaintext=false, address_policy="any",
-        max_response_bytes=67_108_864, error_rules=None, retries=2, hedging=true, max_lag=None, safe_methods=None
+        max_response_bytes=67_108_864, error_rules=None, retries=2, hedging=true, max_lag=None, safe_methods=None,
+        cache=None
     ))]
     #[allow(clippy::too_many_arguments)]
     fn connect_to_chain(
@@ -154,6 +158,7 @@ impl ChainManager {
         hedging: bool,
         max_lag: Option<i64>,
         safe_methods: Option<&Bound<'_, PyAny>>,
+        cache: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Coroutine> {
         let route = RouteOptions {
             endpoint,
@@ -168,7 +173,7 @@ impl ChainManager {
             max_response_bytes,
             error_rules,
         };
-        let chain = ChainOptions { network_id, rate_limit, retries, hedging, max_lag, safe_methods };
+        let chain = ChainOptions { network_id, rate_limit, retries, hedging, max_lag, safe_methods, cache };
         self.connecting(py, chain_id, route, &chain, timeout)
     }
 

@@ -28,6 +28,7 @@ fn config(url: &str) -> ChainConfig {
         endpoints: vec![EndpointConfig { route: route(url), rate_limit: None, weight: 1.0 }],
         network_id: None,
         policy: Policy::default(),
+        cache: None,
     }
 }
 

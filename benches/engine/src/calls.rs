@@ -75,7 +75,8 @@ fn request_on_lease(runtime: &Rc<Runtime>) -> Result<Case> {
 fn request_many(runtime: &Rc<Runtime>) -> Result<Case> {
     let (pool, call) = (pool(Node::Later, None)?, balance()?);
     let endpoint = EndpointConfig { route: route(Node::Later)?, rate_limit: None, weight: 1.0 };
-    let config = ChainConfig { endpoints: vec![endpoint], network_id: None, policy: Policy::default() };
+    let config =
+        ChainConfig { endpoints: vec![endpoint], network_id: None, policy: Policy::default(), cache: None };
     let scopes = Arc::clone(pool.scopes());
     let parts = chain::Parts { label: "eth".into(), pools: vec![pool], config, scopes, log: Log::silent() };
     let chain = runtime.block_on(Chain::connect(parts, Arc::new(Call::new(None))))?;

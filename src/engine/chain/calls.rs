@@ -39,7 +39,7 @@ impl Chain {
         let began = Instant::now();
         let call = Call::starting(began, timeout.or(self.pool().settings().request_timeout));
         self.scopes().count(Event::Request);
-        let result = call.bound(pin!(self.router.request(request, timeout, &call, None))).await;
+        let result = call.bound(pin!(self.result_of(request, timeout, &call, None))).await;
         self.finished(request, &call, began.elapsed(), result)
     }
 
@@ -62,11 +62,29 @@ impl Chain {
             }
         };
         self.scopes().count(Event::Request);
-        let work = pin!(self.router.request(request, timeout, call, Some(&mut row.kept)));
+        let work = pin!(self.result_of(request, timeout, call, Some(&mut row.kept)));
         let result = call.bound_by(&mut row.timer, work).await;
         let ended = Instant::now();
         row.ended = Some(ended);
         self.finished(request, call, ended - began, result)
+    }
+
+    /// What comes of a call: what is known, or what a node says.
+    async fn result_of(
+        &self,
+        request: &Request,
+        timeout: Timeout,
+        call: &Call,
+        kept: Option<&mut Option<Lease>>,
+    ) -> Result<Bytes> {
+        let Some(cache) = &self.cache else {
+            return self.router.request(request, timeout, call, kept).await;
+        };
+        match cache.get(request) {
+            Some(result) => Ok(result),
+            // Boxed: most chains have no cache, and its state would be part of every call.
+            None => Box::pin(cache.request(&self.router, request, timeout, call, kept)).await,
+        }
     }
 
     fn finished(

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, timeout_at};
 
+use super::cache::Cache;
 use super::identity::{self, Identity};
 use super::route::Router;
 use super::{Chain, ChainConfig, check_network};
@@ -47,6 +48,8 @@ impl Chain {
             let first = judged.into_iter().find_map(Result::err);
             return Err(first.unwrap_or_else(|| Error::argument("endpoint", "must not be empty")));
         };
+        let cache = |most| Cache::new(most, identity.family, pools.len(), Arc::clone(&scopes));
+        let cache = config.cache.map(cache).transpose()?;
         let weights = config.endpoints.iter().map(|endpoint| endpoint.weight);
         let pools = pools.into_iter().zip(weights).collect();
         let router = Arc::new(Router::new(Arc::clone(&label), pools, config.policy.clone(), scopes, log));
@@ -57,7 +60,7 @@ impl Chain {
             }
         }
         router.watch(&identity);
-        Ok(Self { label, router, config, identity })
+        Ok(Self { label, router, config, identity, cache })
     }
 }
 

@@ -190,7 +190,8 @@ fn number(answer: &[u8]) -> Option<u64> {
     quantity(&serde_json::from_slice::<String>(answer).ok()?)
 }
 
-fn quantity(text: &str) -> Option<u64> {
+/// A number as Ethereum writes it.
+pub(super) fn quantity(text: &str) -> Option<u64> {
     u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
 }
 

@@ -1,5 +1,6 @@
 //! One label: its pool, its limit, and who is behind it.
 
+mod cache;
 mod calls;
 mod connect;
 mod flow;
@@ -18,8 +19,10 @@ use super::metrics::Scopes;
 use super::plans::{self, Plan, Quota};
 use super::pool::{Connection, Pool};
 use super::transport::Route;
+use cache::Cache;
 use route::{Endpoint, Router};
 
+pub use cache::{CACHE_SIZE, cache_size};
 pub use connect::Parts;
 pub use flow::{Flow, Inlet, Taken};
 pub use identity::{Identity, NetworkId};
@@ -39,6 +42,8 @@ pub struct ChainConfig {
     pub network_id: Option<NetworkId>,
     /// How its calls find their way.
     pub policy: Policy,
+    /// How many bytes of results that cannot change are kept, if any.
+    pub cache: Option<u64>,
 }
 
 /// One way to a chain.
@@ -118,6 +123,7 @@ pub struct Chain {
     router: Arc<Router>,
     config: ChainConfig,
     identity: Identity,
+    cache: Option<Cache>,
 }
 
 impl Chain {

@@ -84,6 +84,12 @@ impl Request {
         }
     }
 
+    /// All of it but the id: equal calls have equal texts.
+    #[must_use]
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
+
     /// Its parameters, as JSON text.
     #[must_use]
     pub fn params(&self) -> &[u8] {

@@ -74,6 +74,12 @@ pub enum Event {
     HedgeWon,
     /// An endpoint is left alone until it is well again.
     BreakerOpened,
+    /// A result that was kept answered a call.
+    CacheHit,
+    /// A call whose result could have been kept had to be made.
+    CacheMiss,
+    /// A call had the result of an equal one that was under way.
+    Shared,
     /// A call failed.
     Error(Kind),
 }
@@ -85,6 +91,8 @@ pub enum Gauge {
     InFlight,
     /// Callers that wait for a connection.
     Waiting,
+    /// Bytes of results that are kept.
+    CacheBytes,
 }
 
 /// Something that takes time.
@@ -113,9 +121,13 @@ pub struct Counters {
     hedges: AtomicU64,
     hedges_won: AtomicU64,
     breakers_opened: AtomicU64,
+    cache_hits: AtomicU64,
+    cache_misses: AtomicU64,
+    shared: AtomicU64,
     errors: PerKind,
     in_flight: AtomicU64,
     waiting: AtomicU64,
+    cache_bytes: AtomicU64,
     wait: Histogram,
     request: Histogram,
 }
@@ -169,10 +181,17 @@ impl Counters {
         self.gauge_cell(gauge).fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Change what is a sum of several holders' parts, of which one was `from` and is `to` now.
+    pub(super) fn change(&self, gauge: Gauge, from: u64, to: u64) {
+        // Wrapping around twice leads back.
+        self.gauge_cell(gauge).fetch_add(to.wrapping_sub(from), Ordering::Relaxed);
+    }
+
     const fn gauge_cell(&self, gauge: Gauge) -> &AtomicU64 {
         match gauge {
             Gauge::InFlight => &self.in_flight,
             Gauge::Waiting => &self.waiting,
+            Gauge::CacheBytes => &self.cache_bytes,
         }
     }
 
@@ -198,6 +217,9 @@ impl Counters {
             Event::Hedge => &self.hedges,
             Event::HedgeWon => &self.hedges_won,
             Event::BreakerOpened => &self.breakers_opened,
+            Event::CacheHit => &self.cache_hits,
+            Event::CacheMiss => &self.cache_misses,
+            Event::Shared => &self.shared,
             Event::Error(kind) => &self.errors.0[kind as usize],
         }
     }
@@ -222,6 +244,9 @@ mod tests {
             Event::Hedge,
             Event::HedgeWon,
             Event::BreakerOpened,
+            Event::CacheHit,
+            Event::CacheMiss,
+            Event::Shared,
         ];
         let causes = CloseCause::ALL.map(Event::Closed);
         let kinds = Kind::ALL.map(Event::Error);

@@ -13,7 +13,7 @@ use crate::engine::error::Kind;
 const PREFIX: &str = "genesis_replicator_";
 
 /// The plain counters of a pool.
-const COUNTED: [(&str, Event, &str); 12] = [
+const COUNTED: [(&str, Event, &str); 15] = [
     ("pool_acquisitions_total", Event::Acquisition, "Connections given to callers."),
     ("pool_waits_total", Event::Wait, "Connections for which the caller had to wait."),
     ("pool_timeouts_total", Event::Timeout, "Callers that waited for a connection in vain."),
@@ -30,11 +30,15 @@ const COUNTED: [(&str, Event, &str); 12] = [
     ("pool_hedges_total", Event::Hedge, "Late requests made at a second endpoint too."),
     ("pool_hedges_won_total", Event::HedgeWon, "Late requests that the second endpoint answered first."),
     ("pool_breakers_opened_total", Event::BreakerOpened, "Endpoints left alone until they are well again."),
+    ("pool_cache_hits_total", Event::CacheHit, "Calls answered by a result that was kept."),
+    ("pool_cache_misses_total", Event::CacheMiss, "Calls made whose result could have been kept."),
+    ("pool_shared_requests_total", Event::Shared, "Calls answered by an equal one under way."),
 ];
 
-const GAUGES: [(&str, Gauge, &str); 2] = [
+const GAUGES: [(&str, Gauge, &str); 3] = [
     ("pool_in_flight_requests", Gauge::InFlight, "Requests sent and not yet answered."),
     ("pool_waiting_requests", Gauge::Waiting, "Callers waiting for a connection."),
+    ("pool_cache_bytes", Gauge::CacheBytes, "Bytes of results that are kept."),
 ];
 
 const LATENCIES: [(&str, Latency, &str); 2] = [

@@ -55,6 +55,11 @@ impl Scopes {
         Held { scopes: self, gauge }
     }
 
+    /// Change this holder's part of a gauge.
+    pub fn change(&self, gauge: Gauge, from: u64, to: u64) {
+        self.each(|counters| counters.change(gauge, from, to));
+    }
+
     fn each(&self, act: impl Fn(&Counters)) {
         let mut scope = self;
         loop {

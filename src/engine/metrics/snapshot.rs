@@ -95,7 +95,7 @@ pub fn pool_snapshot(counters: &Counters, max_connections: u64) -> Value {
     Value::map(pool_pairs(counters, max_connections))
 }
 
-fn pool_pairs(counters: &Counters, max_connections: u64) -> [(&'static str, Value); 25] {
+fn pool_pairs(counters: &Counters, max_connections: u64) -> [(&'static str, Value); 29] {
     let levels = counters.levels().snapshot();
     let counted = |event| Value::Int(counters.counted(event));
     [
@@ -122,6 +122,10 @@ fn pool_pairs(counters: &Counters, max_connections: u64) -> [(&'static str, Valu
         ("hedges", counted(Event::Hedge)),
         ("hedges_won", counted(Event::HedgeWon)),
         ("breakers_opened", counted(Event::BreakerOpened)),
+        ("cache_hits", counted(Event::CacheHit)),
+        ("cache_misses", counted(Event::CacheMiss)),
+        ("cache_bytes", counters.gauge(Gauge::CacheBytes).into()),
+        ("shared_requests", counted(Event::Shared)),
         ("wait_seconds", counters.latency(Latency::Wait).into()),
         ("request_seconds", counters.latency(Latency::Request).into()),
     ]
@@ -186,7 +190,7 @@ mod tests {
         &pairs.iter().find(|(name, _)| name == key).unwrap().1
     }
 
-    const POOL_KEYS: [&str; 25] = [
+    const POOL_KEYS: [&str; 29] = [
         "max_connections",
         "active_connections",
         "idle_connections",
@@ -210,6 +214,10 @@ mod tests {
         "hedges",
         "hedges_won",
         "breakers_opened",
+        "cache_hits",
+        "cache_misses",
+        "cache_bytes",
+        "shared_requests",
         "wait_seconds",
         "request_seconds",
     ];
