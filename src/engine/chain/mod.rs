@@ -8,6 +8,8 @@ mod identity;
 mod many;
 mod route;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -8,7 +8,7 @@ mod dial;
 mod http;
 mod pace;
 mod proxy;
-#[cfg(feature = "scripted")]
+#[cfg(any(test, feature = "scripted"))]
 mod scripted;
 mod socket;
 mod tls;
@@ -29,7 +29,7 @@ use super::target::{Scheme, Target};
 
 pub use address::AddressPolicy;
 pub use body::Reply;
-#[cfg(feature = "scripted")]
+#[cfg(any(test, feature = "scripted"))]
 pub use scripted::{Answer, Script};
 pub use socket::Held;
 pub use tls::{ClientCert, Pem, TlsOptions};
@@ -110,7 +110,7 @@ pub struct Dialer {
     templates: http::Templates,
     /// Made at the first dial: the system's trust store takes milliseconds to load.
     tls: OnceCell<Arc<ClientConfig>>,
-    #[cfg(feature = "scripted")]
+    #[cfg(any(test, feature = "scripted"))]
     script: Option<Script>,
 }
 
@@ -135,7 +135,7 @@ impl Dialer {
             route,
             templates,
             tls: OnceCell::new(),
-            #[cfg(feature = "scripted")]
+            #[cfg(any(test, feature = "scripted"))]
             script: None,
         })
     }
@@ -161,7 +161,7 @@ impl Dialer {
         held: Held,
         closed: impl FnOnce() + Send + 'static,
     ) -> Result<Arc<dyn Transport>> {
-        #[cfg(feature = "scripted")]
+        #[cfg(any(test, feature = "scripted"))]
         if let Some(script) = &self.script {
             return Ok(scripted::open(script, held));
         }

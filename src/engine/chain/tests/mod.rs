@@ -1,0 +1,175 @@
+//! Chains whose nodes answer from a script, on a clock that stands still while anybody has something to do: what they
+//! do is the same in every run, to the millisecond.
+
+mod cached;
+mod deadlines;
+mod storms;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::{Chain, ChainConfig, EndpointConfig, Policy, connect};
+use crate::engine::deadline::{Call, Timeout};
+use crate::engine::error::{Error, Kind, Result};
+use crate::engine::jsonrpc::Request;
+use crate::engine::log::Log;
+use crate::engine::metrics::{Event, Scopes};
+use crate::engine::pool::{Gate, Parts, Pool, Settings};
+use crate::engine::target::{Target, TargetOptions};
+use crate::engine::transport::{AddressPolicy, BoxFuture, Dialer, Reply, Route, Script, SendError, TlsOptions};
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What a node makes of a call.
+#[derive(Debug, Clone)]
+enum Say {
+    Result(Value),
+    Error(i64, &'static str),
+    Status(u16),
+    /// 429, and when to come back, in seconds.
+    SlowDown(u64),
+    Garbage,
+    /// The connection ends without an answer.
+    Gone,
+    /// There is never an answer.
+    Nothing,
+    /// The same, but later.
+    After(Duration, Box<Say>),
+}
+
+/// A node: how it answers, and what it was asked.
+struct Node {
+    say: Mutex<Box<dyn Fn(&str, &Value) -> Say + Send>>,
+    seen: Mutex<Vec<String>>,
+}
+
+impl Node {
+    /// A node that tells its network and its first block, and says this to everything else.
+    fn that(say: impl Fn(&str, &Value) -> Say + Send + 'static) -> Arc<Self> {
+        Arc::new(Self { say: Mutex::new(Box::new(say)), seen: Mutex::default() })
+    }
+
+    /// From now on it says something else.
+    fn on(&self, say: impl Fn(&str, &Value) -> Say + Send + 'static) {
+        *self.say.lock().unwrap() = Box::new(say);
+    }
+
+    /// How often it was asked for a method.
+    fn asked(&self, method: &str) -> usize {
+        self.seen.lock().unwrap().iter().filter(|seen| *seen == method).count()
+    }
+
+    fn hear(&self, body: &[u8]) -> (Value, Say) {
+        let mut call: Value = serde_json::from_slice(body).unwrap();
+        let method = call["method"].as_str().unwrap();
+        self.seen.lock().unwrap().push(method.to_owned());
+        let say = match method {
+            "eth_chainId" => Say::Result(json!("0x1")),
+            "eth_getBlockByNumber" if call["params"][0] == "0x0" => Say::Result(json!({"hash": "0xfirst"})),
+            method => (self.say.lock().unwrap())(method, &call["params"]),
+        };
+        (call["id"].take(), say)
+    }
+
+    fn pool(self: &Arc<Self>, gate: &Arc<Gate>, scopes: &Arc<Scopes>) -> Pool {
+        let node = Arc::clone(self);
+        let answer = move |body: Bytes| {
+            let (id, say) = node.hear(&body);
+            let answer: BoxFuture<'static, _> = Box::pin(say.answer(id));
+            answer
+        };
+        let script = Script { answer: Arc::new(answer), streams: 1 };
+        Pool::new(Parts {
+            label: Some("eth".into()),
+            dialer: Dialer::scripted(route(), script).unwrap(),
+            gate: Arc::clone(gate),
+            scopes: Scopes::under(Arc::default(), Arc::clone(scopes)),
+            log: Log::silent(),
+            quota: None,
+            collector: None,
+            settings: Settings::default(),
+        })
+        .unwrap()
+    }
+}
+
+impl Say {
+    async fn answer(self, id: Value) -> std::result::Result<Reply, SendError> {
+        let mut say = self;
+        while let Self::After(time, then) = say {
+            sleep(time).await;
+            say = *then;
+        }
+        let mut reply = Reply { status: 200, headers: HeaderMap::new(), body: Bytes::new() };
+        let body = match say {
+            Self::Result(result) => json!({"jsonrpc": "2.0", "id": id, "result": result}).to_string(),
+            Self::Error(code, message) => {
+                json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}}).to_string()
+            }
+            Self::Status(status) => {
+                reply.status = status;
+                String::new()
+            }
+            Self::SlowDown(seconds) => {
+                reply.status = 429;
+                reply.headers.insert("retry-after", seconds.into());
+                String::new()
+            }
+            Self::Garbage => "<html>".to_owned(),
+            Self::Gone => {
+                return Err(SendError::Unanswered(Error::new(Kind::ConnectionClosed, "it is gone")));
+            }
+            Self::Nothing | Self::After(..) => std::future::pending().await,
+        };
+        reply.body = body.into();
+        Ok(reply)
+    }
+}
+
+fn route() -> Route {
+    Route {
+        target: Target::new("http://127.0.0.1/", None, &TargetOptions::default()).unwrap(),
+        proxy: None,
+        trust_env: false,
+        tls: TlsOptions::default(),
+        addresses: AddressPolicy::Any,
+        max_response_bytes: 1 << 20,
+        error_rules: Vec::new(),
+    }
+}
+
+/// A chain of these nodes, with a cache of so many bytes or none.
+async fn chain(nodes: &[Arc<Node>], cache: Option<u64>) -> Chain {
+    let scopes = Arc::new(Scopes::within(Arc::default(), Arc::default()));
+    let gate = Gate::new(256);
+    let endpoint = || EndpointConfig { route: route(), rate_limit: None, weight: 1.0 };
+    let config = ChainConfig {
+        endpoints: nodes.iter().map(|_| endpoint()).collect(),
+        network_id: None,
+        policy: Policy::default(),
+        cache,
+    };
+    let pools = nodes.iter().map(|node| node.pool(&gate, &scopes)).collect();
+    let parts = connect::Parts { label: "eth".into(), pools, config, scopes, log: Log::silent() };
+    Chain::connect(parts, Arc::new(Call::new(None))).await.unwrap()
+}
+
+async fn ask(chain: &Chain, method: &str, params: &Value) -> Result<Value> {
+    ask_within(chain, method, params, 10 * SECOND).await
+}
+
+async fn ask_within(chain: &Chain, method: &str, params: &Value, time: Duration) -> Result<Value> {
+    let request = Request::new(method, params.to_string()).unwrap();
+    let result = chain.request(&request, Timeout::Of(Some(time))).await?;
+    Ok(serde_json::from_slice(&result).unwrap())
+}
+
+fn counted(chain: &Chain, event: Event) -> u64 {
+    chain.scopes().own().counted(event)
+}
