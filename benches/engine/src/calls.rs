@@ -8,6 +8,7 @@ use bytes::Bytes;
 use genesis_replicator::engine::chain::{self, Chain, ChainConfig, EndpointConfig, Many, Policy};
 use genesis_replicator::engine::deadline::{Call, Timeout};
 use genesis_replicator::engine::error::Result;
+use genesis_replicator::engine::jsonrpc::Request;
 use genesis_replicator::engine::limiter::RateLimiter;
 use genesis_replicator::engine::log::Log;
 use genesis_replicator::engine::metrics::Scopes;
@@ -54,6 +55,11 @@ pub fn cases(runtime: &Rc<Runtime>) -> Result<Vec<Case>> {
         cases.push(Case::awaited(name, OFTEN, runtime, step));
     }
     cases.push(request_on_lease(runtime)?);
+    for (name, cache) in [("request_of_chain", None), ("request_cached", Some(1 << 20))] {
+        let (chain, call) = (chain(runtime, Node::Ready, cache)?, known()?);
+        let step = async move || assert!(chain.request(&call, Timeout::Default).await.is_ok());
+        cases.push(Case::awaited(name, OFTEN, runtime, step));
+    }
     cases.push(request_many(runtime)?);
     Ok(cases)
 }
@@ -73,19 +79,29 @@ fn request_on_lease(runtime: &Rc<Runtime>) -> Result<Case> {
 }
 
 fn request_many(runtime: &Rc<Runtime>) -> Result<Case> {
-    let (pool, call) = (pool(Node::Later, None)?, balance()?);
-    let endpoint = EndpointConfig { route: route(Node::Later)?, rate_limit: None, weight: 1.0 };
-    let config =
-        ChainConfig { endpoints: vec![endpoint], network_id: None, policy: Policy::default(), cache: None };
-    let scopes = Arc::clone(pool.scopes());
-    let parts = chain::Parts { label: "eth".into(), pools: vec![pool], config, scopes, log: Log::silent() };
-    let chain = runtime.block_on(Chain::connect(parts, Arc::new(Call::new(None))))?;
+    let (chain, call) = (chain(runtime, Node::Later, None)?, balance()?);
     let step = async move || {
         let requests = vec![call.clone(); MANY];
         let many = Many { requests, concurrency: None, timeout: Timeout::Default, fail_fast: true };
         assert!(many.run(&chain).await.is_ok_and(|results| results.len() == MANY));
     };
     Ok(Case::awaited("request_many_100", SELDOM, runtime, step))
+}
+
+/// A call that a cache keeps the answer to.
+fn known() -> Result<Request> {
+    Request::new("eth_getBlockByHash", format!(r#"["0x{:064x}",false]"#, 7))
+}
+
+/// A chain of one endpoint.
+fn chain(runtime: &Runtime, node: Node, cache: Option<u64>) -> Result<Chain> {
+    let pool = pool(node, None)?;
+    let endpoint = EndpointConfig { route: route(node)?, rate_limit: None, weight: 1.0 };
+    let config =
+        ChainConfig { endpoints: vec![endpoint], network_id: None, policy: Policy::default(), cache };
+    let scopes = Arc::clone(pool.scopes());
+    let parts = chain::Parts { label: "eth".into(), pools: vec![pool], config, scopes, log: Log::silent() };
+    runtime.block_on(Chain::connect(parts, Arc::new(Call::new(None))))
 }
 
 /// A pool as a manager makes them, counted for its chain and for all.

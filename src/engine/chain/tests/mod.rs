@@ -21,7 +21,9 @@ use crate::engine::log::Log;
 use crate::engine::metrics::{Event, Scopes};
 use crate::engine::pool::{Gate, Parts, Pool, Settings};
 use crate::engine::target::{Target, TargetOptions};
-use crate::engine::transport::{AddressPolicy, BoxFuture, Dialer, Reply, Route, Script, SendError, TlsOptions};
+use crate::engine::transport::{
+    AddressPolicy, BoxFuture, Dialer, Reply, Route, Script, SendError, TlsOptions,
+};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
