@@ -43,7 +43,8 @@ async def test_equal_calls_under_way_are_one_and_a_cancelled_one_takes_nothing_f
     async with ChainManager() as manager:
         await manager.connect_to_chain("eth", node.url, cache=True)
         ask = [
-            asyncio.create_task(manager.request("eth", "eth_getBlockByHash", [HASH, False])) for _ in range(50)
+            asyncio.create_task(manager.request("eth", "eth_getBlockByHash", [HASH, False]))
+            for _ in range(50)
         ]
         await asyncio.sleep(0.05)
         ask[0].cancel()

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, SystemTime};
 
+use super::printable::one_line;
+
 /// How many records may wait to be delivered.
 const QUEUE: usize = 8192;
 
@@ -104,12 +106,12 @@ impl Log {
         self.0.thresholds[area as usize].store(value, Ordering::Relaxed);
     }
 
-    /// Leave a record; the text is only made if somebody wants it.
+    /// Leave a record of one line; the text is only made if somebody wants it.
     pub fn write(&self, level: Level, area: Area, message: impl FnOnce() -> String) {
         if (level as u8) < self.0.thresholds[area as usize].load(Ordering::Relaxed) {
             return;
         }
-        let record = Record { level, area, message: message(), at: SystemTime::now() };
+        let record = Record { level, area, message: one_line(message()), at: SystemTime::now() };
         self.0.pending.fetch_add(1, Ordering::Relaxed);
         if self.0.queue.try_send(record).is_err() {
             self.0.pending.fetch_sub(1, Ordering::Relaxed);
@@ -151,6 +153,13 @@ mod tests {
         assert_eq!(log.take_dropped(), 5);
         assert_eq!(log.take_dropped(), 0);
         assert_eq!(records.try_iter().count(), QUEUE);
+    }
+
+    #[test]
+    fn a_record_is_one_line() {
+        let (log, records) = Log::new();
+        log.write(Level::Warning, Area::Pool, || "a\nWARNING b\u{1b}[2J".into());
+        assert_eq!(records.try_recv().unwrap().message, "a\u{fffd}WARNING b\u{fffd}[2J");
     }
 
     #[test]

@@ -20,5 +20,6 @@ pub mod manager;
 pub mod metrics;
 pub mod plans;
 pub mod pool;
+mod printable;
 pub mod target;
 pub mod transport;

@@ -5,7 +5,6 @@ mod tests;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
@@ -128,7 +127,7 @@ impl Target {
     /// # Errors
     /// `InvalidCredentials` if the cookie file cannot be read now or holds something else.
     pub fn fresh_header(&self) -> Result<Option<(HeaderName, HeaderValue)>> {
-        self.0.access.fresh_header(SystemTime::now())
+        self.0.access.fresh_header()
     }
 
     /// Whether anything that is sent is a credential, a key in the URL included.
@@ -140,7 +139,11 @@ impl Target {
     /// The text, which a server sent, with every secret of this target replaced by `***`.
     #[must_use]
     pub fn scrub(&self, text: &str) -> String {
-        self.0.access.scrub(text)
+        let clean = self.0.access.scrub(text);
+        match &self.0.renewal {
+            Some(renewal) => renewal.scrub(&clean),
+            None => clean,
+        }
     }
 }
 

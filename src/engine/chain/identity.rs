@@ -10,6 +10,7 @@ use crate::engine::error::{Error, Kind, Result};
 use crate::engine::family::Family;
 use crate::engine::jsonrpc::Request;
 use crate::engine::pool::Pool;
+use crate::engine::printable::printable;
 
 impl Family {
     /// The call that every node of the family answers: who are you?
@@ -81,6 +82,13 @@ impl NetworkId {
             None => Self::Name(text),
         }
     }
+
+    fn told_by(self, pool: &Pool) -> Self {
+        match self {
+            Self::Number(_) => self,
+            Self::Name(name) => Self::Name(words_of(pool, &name)),
+        }
+    }
 }
 
 impl std::fmt::Display for NetworkId {
@@ -126,7 +134,7 @@ pub(super) async fn identify(pool: &Pool, several: bool, call: &Call) -> Result<
     for family in [Family::Evm, Family::Bitcoin, Family::Solana, Family::Substrate] {
         match pool.request_within(&family.question(), Timeout::Of(None), call).await {
             Ok(answer) => {
-                if let Some(network) = family.network_in(&answer) {
+                if let Some(network) = family.network_in(&answer).map(|network| network.told_by(pool)) {
                     let genesis = if several { genesis(pool, family, call).await } else { None };
                     return Ok(Identity { family, network: Some(network), genesis });
                 }
@@ -161,7 +169,12 @@ async fn genesis(pool: &Pool, family: Family, call: &Call) -> Option<String> {
     }
     let question = Request::bare("eth_getBlockByNumber").with_params(r#"["0x0",false]"#);
     let answer = pool.request_within(&question, Timeout::Of(None), call).await.ok()?;
-    serde_json::from_slice(&answer).ok().map(|block: Block| block.hash)
+    serde_json::from_slice(&answer).ok().map(|block: Block| words_of(pool, &block.hash))
+}
+
+/// What the node behind `pool` calls something: it will stand in errors.
+fn words_of(pool: &Pool, text: &str) -> String {
+    printable(&pool.target().scrub(text))
 }
 
 /// Ask for the number of the newest block.

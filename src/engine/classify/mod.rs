@@ -4,6 +4,7 @@
 mod bitcoin;
 mod class;
 mod effect;
+mod escapes;
 mod evm;
 mod hints;
 mod range;
@@ -22,6 +23,7 @@ use http::HeaderMap;
 use super::error::{Error, Kind, Result};
 use super::family::Family;
 use super::jsonrpc::Answer;
+use super::printable::printable;
 
 pub use class::Class;
 pub use effect::{Effect, effect_of};
@@ -63,7 +65,7 @@ impl Classifier {
             Answer::Result(text) => Ok(text),
             Answer::Error { code, message, data } => {
                 let data = data.map(|data| match std::str::from_utf8(&data) {
-                    Ok(text) => scrub(text).into_bytes().into(),
+                    Ok(text) => scrub(&escapes::undone(text)).into_bytes().into(),
                     Err(_) => Bytes::new(),
                 });
                 Err(self.error(code, &scrub(&message), data, headers, scrub))
@@ -154,17 +156,6 @@ pub fn wait_in(headers: &HeaderMap) -> Option<Duration> {
     // Most servers tell nothing of the kind.
     let tells = headers.contains_key("ratelimit") || headers.contains_key("ratelimit-remaining");
     tells.then(|| hints::in_answer(headers)).flatten()
-}
-
-/// A server's words, fit for one line of a log: no control characters, at most 500 characters.
-#[must_use]
-pub fn printable(text: &str) -> String {
-    let mut shown: String =
-        text.chars().take(500).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    if text.chars().nth(500).is_some() {
-        shown.push('…');
-    }
-    shown
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Why a contract reverted, as far as the data of its error tells: Solidity's `Error(string)` and `Panic(uint256)`.
 
-use super::printable;
 use crate::engine::hex;
+use crate::engine::printable::printable;
 
 /// The selectors and the numbers of panics stand in Solidity's documentation, "Error handling".
 const ERROR: &[u8] = &[0x08, 0xc3, 0x79, 0xa0];

@@ -71,11 +71,16 @@ impl Access {
         Self::new(endpoint, credentials, extra)
     }
 
-    /// The header that is made anew for a request at `now`, if there is one.
+    /// The header that is made anew for each request, if there is one.
     ///
     /// # Errors
     /// A cookie file that cannot be read now, or holds something else.
-    pub(crate) fn fresh_header(&self, now: SystemTime) -> Result<Option<(HeaderName, HeaderValue)>> {
+    pub(crate) fn fresh_header(&self) -> Result<Option<(HeaderName, HeaderValue)>> {
+        self.fresh_header_at(SystemTime::now())
+    }
+
+    /// The same for a request at `now`.
+    pub(crate) fn fresh_header_at(&self, now: SystemTime) -> Result<Option<(HeaderName, HeaderValue)>> {
         let value = match &self.fresh {
             None => return Ok(None),
             Some(Fresh::Token(key)) => Secret::new(format!("Bearer {}", key.token(now).expose())),

@@ -71,6 +71,9 @@ impl<'a> Builder<'a> {
         }
         if let Some(text) = &credentials.jwt_secret {
             let key = forms::engine_key(text).map_err(|reason| invalid(format!("jwt_secret {reason}")))?;
+            // A node knows it, and may say it.
+            self.scrubber.learn(key.digits());
+            self.scrubber.learn(&Zeroizing::new(key.digits().to_ascii_uppercase()));
             self.renew(Fresh::Token(key), "jwt_secret")?;
         }
         for (name, value) in &credentials.headers {

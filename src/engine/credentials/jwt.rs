@@ -81,6 +81,11 @@ impl EngineKey {
         digits.unwrap_or(text).bytes().all(|b| b.is_ascii_hexdigit())
     }
 
+    /// The secret as people write it, without `0x` and in lower case.
+    pub(super) fn digits(&self) -> &str {
+        self.0.expose()
+    }
+
     /// A token that says it was made at `now`, and nothing else: the servers ask for no more.
     pub(super) fn token(&self, now: SystemTime) -> Secret {
         let issued = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());

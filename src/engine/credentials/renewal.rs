@@ -91,6 +91,12 @@ impl Renewal {
         }
         Err(Error::new(Kind::Security, "credentials: no event loop runs in which they could be made"))
     }
+
+    /// The text without the secrets that were made last.
+    pub(crate) fn scrub(&self, text: &str) -> String {
+        let current = self.0.lock().current.clone();
+        current.map_or_else(|| text.to_owned(), |access| access.scrub(text))
+    }
 }
 
 impl Inner {

@@ -63,14 +63,14 @@ fn examine(raw: &str, certain: bool) -> Result<Option<UrlKey>> {
     if placeholder::is_marker(text.expose()) || certain && placeholder::is_placeholder(text.expose()) {
         return Err(invalid("the endpoint's URL holds a placeholder where a key belongs"));
     }
-    let is_key = certain || looks_like_key(raw);
+    let is_key = certain || looks_like_key(text.expose());
     Ok(is_key.then(|| UrlKey { raw: Secret::new(raw), text, certain }))
 }
 
 /// Long, of a key's characters, with digits and letters: no ordinary name of a path.
 fn looks_like_key(text: &str) -> bool {
     text.len() >= 16
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_+=~".contains(&b))
         && text.bytes().any(|b| b.is_ascii_digit())
         && text.bytes().any(|b| b.is_ascii_alphabetic())
 }
@@ -93,6 +93,11 @@ mod tests {
         assert_eq!(found(&format!("https://x.quiknode.pro/{KEY}/ext/bc/C/rpc")), [(KEY.into(), true)]);
         assert_eq!(found("https://node.example.org/?Api_Key=k%2B1"), [("k+1".into(), true)]);
         assert_eq!(found(&format!("https://node.example.org/{KEY}")), [(KEY.into(), false)]);
+        for (raw, text) in
+            [("k7Qm2xV9+tR4wZ8b==", "k7Qm2xV9+tR4wZ8b=="), ("k7Qm2xV9%2BtR4wZ8b", "k7Qm2xV9+tR4wZ8b")]
+        {
+            assert_eq!(found(&format!("https://node.example.org/{raw}")), [(text.into(), false)]);
+        }
     }
 
     #[test]

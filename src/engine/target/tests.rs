@@ -170,7 +170,7 @@ fn the_engine_token_is_of_the_time_of_the_request() {
     let target = target("http://127.0.0.1:8551", &[("jwt_secret", HEX64)]).unwrap();
     let at = |seconds| {
         let (name, value) =
-            target.0.access.fresh_header(UNIX_EPOCH + Duration::from_secs(seconds)).unwrap().unwrap();
+            target.0.access.fresh_header_at(UNIX_EPOCH + Duration::from_secs(seconds)).unwrap().unwrap();
         assert!(name == "authorization" && value.is_sensitive());
         value.to_str().unwrap().to_owned()
     };

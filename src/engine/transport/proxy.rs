@@ -4,7 +4,6 @@
 use std::error::Error as _;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::redirect::Policy;
@@ -66,7 +65,7 @@ impl ProxyTransport {
         let target = &self.route.target;
         let (url, mut headers, fresh) = match renewed {
             Some(access) => {
-                let fresh = access.fresh_header(SystemTime::now());
+                let fresh = access.fresh_header();
                 (target.url_to(&access.path_and_query), http::fixed_headers(&access.headers), fresh)
             }
             None => (target.url(), http::fixed_headers(target.headers()), target.fresh_header()),

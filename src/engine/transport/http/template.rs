@@ -1,7 +1,6 @@
 //! The parts of a request that never change, made once for all connections of a route.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use ::http::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
 use ::http::{HeaderMap, HeaderValue, Method, Uri};
@@ -66,7 +65,7 @@ impl Template {
             Some(access) => {
                 *request.uri_mut() = uri(&self.before_path, &access.path_and_query)?;
                 *request.headers_mut() = with_host(fixed_headers(&access.headers), self.host.as_ref());
-                access.fresh_header(SystemTime::now())?
+                access.fresh_header()?
             }
         };
         if let Some((name, value)) = fresh {
