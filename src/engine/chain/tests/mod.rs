@@ -45,9 +45,11 @@ enum Say {
     After(Duration, Box<Say>),
 }
 
+type Says = dyn Fn(&str, &Value) -> Say + Send;
+
 /// A node: how it answers, and what it was asked.
 struct Node {
-    say: Mutex<Box<dyn Fn(&str, &Value) -> Say + Send>>,
+    say: Mutex<Box<Says>>,
     seen: Mutex<Vec<String>>,
 }
 
