@@ -1,4 +1,4 @@
-"""`connect_to_chain(..., cache=...)`: what cannot change is asked for once, and what moves is asked for each time."""
+"""`connect_to_chain(..., cache=...)`: what cannot change is asked for once, what moves each time."""
 
 from __future__ import annotations
 
@@ -62,7 +62,6 @@ async def test_a_moving_tag_null_and_an_error_are_asked_for_each_time(node: Faul
     node.on("eth_getTransactionByHash", Reply(error={"code": -32602, "message": "bad"}))
     async with ChainManager() as manager:
         await manager.connect_to_chain("eth", node.url, cache=True, retries=0)
-        before = calls(node, "eth_getBlockByNumber")
         for _ in range(3):
             await manager.request("eth", "eth_getBlockByNumber", ["latest", False])
             await manager.request("eth", "eth_getBlockByHash", [HASH, False])

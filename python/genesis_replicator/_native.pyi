@@ -168,7 +168,7 @@ class ChainManager:
         ca: _Path | bytes | None = None,
         client_cert: _Path | bytes | tuple[_Path | bytes, _Path | bytes] | None = None,
         allow_plaintext: bool = False,
-        address_policy: str = "any",
+        address_policy: str | Sequence[str] | None = None,
         max_response_bytes: int = 67108864,
         error_rules: Iterable[Mapping[str, object]] | None = None,
         retries: int = 2,
@@ -257,7 +257,7 @@ class ConnectionPool:
         ca: _Path | bytes | None = None,
         client_cert: _Path | bytes | tuple[_Path | bytes, _Path | bytes] | None = None,
         allow_plaintext: bool = False,
-        address_policy: str = "any",
+        address_policy: str | Sequence[str] | None = None,
         max_response_bytes: int = 67108864,
         error_rules: Iterable[Mapping[str, object]] | None = None,
     ) -> Self: ...

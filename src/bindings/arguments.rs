@@ -30,7 +30,7 @@ pub struct RouteOptions<'a, 'py> {
     pub ca: Option<&'a Bound<'py, PyAny>>,
     pub client_cert: Option<&'a Bound<'py, PyAny>>,
     pub allow_plaintext: bool,
-    pub address_policy: &'a str,
+    pub address_policy: Option<&'a Bound<'py, PyAny>>,
     pub max_response_bytes: i64,
     pub error_rules: Option<&'a Bound<'py, PyAny>>,
 }
@@ -41,7 +41,8 @@ impl RouteOptions<'_, '_> {
         let raise = |error| to_py(py, error);
         let endpoint = endpoint(self.endpoint)?;
         let headers = self.headers.map(|given| text_pairs("headers", given)).transpose()?.unwrap_or_default();
-        let options = TargetOptions { headers, allow_plaintext: self.allow_plaintext };
+        let proxied = self.proxy.is_some() || self.trust_env;
+        let options = TargetOptions { headers, allow_plaintext: self.allow_plaintext, proxied };
         let target = match self.credentials {
             Some(call) if call.is_callable() && call.cast::<PyMapping>().is_err() => {
                 Target::renewed(&endpoint, Callable::source(call)?, &options).map_err(raise)?
@@ -57,12 +58,22 @@ impl RouteOptions<'_, '_> {
             proxy: self.proxy.map(|proxy| text("proxy", proxy).map(Secret::new)).transpose()?,
             trust_env: self.trust_env,
             tls: TlsOptions { ca: ca(self.ca)?, client_cert: client_cert(self.client_cert)? },
-            addresses: AddressPolicy::parse(self.address_policy).map_err(raise)?,
+            addresses: self.address_policy.map_or(Ok(AddressPolicy::Any), addresses)?,
             max_response_bytes: config::count("max_response_bytes", self.max_response_bytes, 1)
                 .map_err(raise)?,
             error_rules: self.error_rules.map(error_rules).transpose()?.unwrap_or_default(),
         })
     }
+}
+
+/// A policy by its name, or networks.
+fn addresses(given: &Bound<'_, PyAny>) -> PyResult<AddressPolicy> {
+    let policy = match given.extract::<String>() {
+        Ok(name) => AddressPolicy::named(&name),
+        // What is no list of texts is no list of networks.
+        Err(_) => AddressPolicy::listed(&given.extract::<Vec<String>>().unwrap_or_default()),
+    };
+    policy.map_err(|error| to_py(given.py(), error))
 }
 
 /// Rules: mappings of `means`, `codes` and `contains`.

@@ -111,7 +111,9 @@ impl ChainManager {
     ///     ca: Certificates (PEM text, or a file) to trust besides the system's.
     ///     client_cert: Our certificate and key: PEM, a file with both, or a pair of files.
     ///     allow_plaintext: Whether credentials may go over plain http to a host that is not this one.
-    ///     address_policy: Which addresses may be dialled: `"any"`, `"public"` or `"private"`.
+    ///     address_policy: Which addresses may be dialled: `"any"`, the default, `"public"`, `"private"`, or a list of
+    ///         networks such as `["10.0.0.0/8", "203.0.113.7"]`. Link-local addresses, and those where clouds keep the
+    ///         metadata of a machine, never are.
     ///     max_response_bytes: The longest answer that is read, 64 MiB by default.
     ///     error_rules: What error answers of this endpoint mean, before the package's own table is asked: mappings of
     ///         `means` (a class, as in `GenesisError.details["class"]`) and `codes`, `contains` or both.
@@ -131,7 +133,7 @@ impl ChainManager {
     ///     ChainConnectionError: The node cannot be reached, or is not who it should be; its cause is chained.
     #[pyo3(signature = (
         chain_id, endpoint, credentials=None, *, timeout=None, network_id=None, rate_limit=None, headers=None,
-        proxy=None, trust_env=false, ca=None, client_cert=None, allow_plaintext=false, address_policy="any",
+        proxy=None, trust_env=false, ca=None, client_cert=None, allow_plaintext=false, address_policy=None,
         max_response_bytes=67_108_864, error_rules=None, retries=2, hedging=true, max_lag=None, safe_methods=None,
         cache=None
     ))]
@@ -151,7 +153,7 @@ impl ChainManager {
         ca: Option<&Bound<'_, PyAny>>,
         client_cert: Option<&Bound<'_, PyAny>>,
         allow_plaintext: bool,
-        address_policy: &str,
+        address_policy: Option<&Bound<'_, PyAny>>,
         max_response_bytes: i64,
         error_rules: Option<&Bound<'_, PyAny>>,
         retries: i64,

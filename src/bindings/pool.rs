@@ -40,7 +40,7 @@ impl ConnectionPool {
     #[pyo3(signature = (
         endpoint, credentials=None, *, max_connections=10, min_connections=0, acquire_timeout=30.0, max_waiting=None,
         max_lifetime=3600.0, idle_timeout=15.0, leak_threshold=60.0, headers=None, proxy=None, trust_env=false,
-        ca=None, client_cert=None, allow_plaintext=false, address_policy="any", max_response_bytes=67_108_864,
+        ca=None, client_cert=None, allow_plaintext=false, address_policy=None, max_response_bytes=67_108_864,
         error_rules=None
     ))]
     #[allow(clippy::too_many_arguments)]
@@ -61,7 +61,7 @@ impl ConnectionPool {
         ca: Option<&Bound<'_, PyAny>>,
         client_cert: Option<&Bound<'_, PyAny>>,
         allow_plaintext: bool,
-        address_policy: &str,
+        address_policy: Option<&Bound<'_, PyAny>>,
         max_response_bytes: i64,
         error_rules: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {

@@ -19,6 +19,8 @@ pub struct TargetOptions {
     pub headers: Vec<(String, Secret)>,
     /// Whether credentials may travel unencrypted beyond this machine.
     pub allow_plaintext: bool,
+    /// Whether a proxy sees what travels.
+    pub proxied: bool,
 }
 
 /// One endpoint and the credentials for it. Clones share them.
@@ -83,6 +85,12 @@ impl Target {
     #[must_use]
     pub fn host(&self) -> &str {
         &self.0.endpoint.name
+    }
+
+    /// Whether the host is this machine, by its name or address.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.0.endpoint.is_loopback()
     }
 
     /// The port to connect to.
@@ -174,17 +182,18 @@ impl fmt::Debug for Target {
     }
 }
 
-/// Credentials go unencrypted to this machine only, unless the user allows more.
+/// Credentials go unencrypted to this machine only, and past no proxy, unless the user allows more.
 fn refuse_readable(endpoint: &Endpoint, has_credentials: bool, options: &TargetOptions) -> Result<()> {
-    let is_readable = endpoint.scheme == Scheme::Http && !endpoint.is_loopback();
+    let is_readable = endpoint.scheme == Scheme::Http && (options.proxied || !endpoint.is_loopback());
     if !has_credentials || !is_readable || options.allow_plaintext {
         return Ok(());
     }
     Err(Error::new(
         Kind::Security,
         format!(
-            "credentials would travel unencrypted to {}: use https, or set allow_plaintext to accept that",
-            endpoint.name
+            "credentials would travel unencrypted to {}{}: use https, or set allow_plaintext to accept that",
+            endpoint.name,
+            if options.proxied { " through a proxy" } else { "" }
         ),
     ))
 }

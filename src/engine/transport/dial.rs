@@ -43,15 +43,29 @@ async fn addresses(route: &Route) -> Result<Vec<SocketAddr>> {
             .collect(),
     };
     let any = !found.is_empty();
-    let allowed: Vec<SocketAddr> = found.into_iter().filter(|a| route.addresses.allows(a.ip())).collect();
+    let may_be = |address: &SocketAddr| check(route, address.ip()).is_ok();
+    let allowed: Vec<SocketAddr> = found.into_iter().filter(may_be).collect();
     if any && allowed.is_empty() {
-        return Err(Error::new(
-            Kind::Security,
-            format!("{target}: the address of this host is not one that address_policy lets be dialled"),
-        ));
+        return Err(forbidden(route));
     }
     let (v6, v4): (Vec<_>, Vec<_>) = allowed.into_iter().partition(SocketAddr::is_ipv6);
     Ok(in_turn(v6, v4))
+}
+
+/// Refuse an address that may not be dialled. A name that stands for this machine, so that credentials may go there
+/// unencrypted, must lead to this machine.
+///
+/// # Errors
+/// `Security`.
+pub(super) fn check(route: &Route, address: IpAddr) -> Result<()> {
+    let is_elsewhere = route.target.is_loopback() && !address.to_canonical().is_loopback();
+    if is_elsewhere || !route.addresses.allows(address) { Err(forbidden(route)) } else { Ok(()) }
+}
+
+fn forbidden(route: &Route) -> Error {
+    let message =
+        format!("{}: the address of this host is not one that address_policy lets be dialled", route.target);
+    Error::new(Kind::Security, message)
 }
 
 fn in_turn(first: Vec<SocketAddr>, second: Vec<SocketAddr>) -> Vec<SocketAddr> {

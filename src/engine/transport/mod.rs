@@ -129,6 +129,9 @@ impl Dialer {
         if let Some(url) = &route.proxy {
             proxy::parse(url)?;
         }
+        if let Ok(literal) = route.target.host().parse() {
+            dial::check(&route, literal)?;
+        }
         tls::check(&route.tls)?;
         let templates = http::Templates::new(&route.target)?;
         Ok(Self {
