@@ -150,7 +150,8 @@ impl Connection {
                 if let Some(grant) = grant {
                     grant.admit();
                 }
-                match exchange.run(&*transport, self.0.pool.peer(&proof), call).await {
+                let sent = exchange.run(&*transport, self.0.pool.peer(&proof), call).await;
+                match sent.map_err(|error| error.or_last_words_of(&*transport)) {
                     Ok(result) => return Ok(result),
                     Err(SendError::NotSent) => {}
                     Err(SendError::Failed(error)) if proof.is_outdated(&error) => {
@@ -167,7 +168,7 @@ impl Connection {
             // A socket that another call left dirty was not lost: it is replaced as often as it takes.
             losses += usize::from(transport.state() != State::Dirty);
             if losses > 1 {
-                return Err(lost());
+                return Err(transport.last_words().unwrap_or_else(lost));
             }
             call.enter(Phase::Connect);
             self.mend(&transport).await?;

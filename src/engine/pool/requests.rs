@@ -96,7 +96,7 @@ impl Pool {
                 }
                 exchange.run(&*transport, self.peer(&proof), call).await
             };
-            match sent {
+            match sent.map_err(|error| error.or_last_words_of(&*transport)) {
                 Ok(result) => {
                     if let (Some(kept), Carrier::Alone(lease)) = (kept, carrier) {
                         *kept = Some(lease);

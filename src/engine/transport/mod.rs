@@ -48,6 +48,13 @@ pub enum SendError {
     Failed(Error),
 }
 
+impl SendError {
+    /// What the server ended the connection with says more than that it did.
+    pub(super) fn or_last_words_of(self, transport: &dyn Transport) -> Self {
+        transport.last_words().map_or(self, Self::Failed)
+    }
+}
+
 /// Whether a connection can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -74,6 +81,11 @@ pub trait Transport: Send + Sync {
 
     /// Whether it can carry another request.
     fn state(&self) -> State;
+
+    /// The error that the server ended it with, if it said one.
+    fn last_words(&self) -> Option<Error> {
+        None
+    }
 
     /// Wait until its socket is closed.
     fn closed(&self) -> BoxFuture<'_, ()>;

@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use crate::engine::error::Error;
 use crate::engine::transport::State;
+use crate::engine::transport::tls::LastWords;
 
-#[derive(Default)]
 pub(super) struct Life {
     state: AtomicU8,
     ended: Notify,
+    last_words: LastWords,
 }
 
 const OPEN: u8 = 0;
@@ -24,6 +26,15 @@ const ENDED: u8 = 4;
 const BROKEN: u8 = 8;
 
 impl Life {
+    pub(super) fn new(last_words: LastWords) -> Arc<Self> {
+        Arc::new(Self { state: AtomicU8::new(OPEN), ended: Notify::new(), last_words })
+    }
+
+    /// The error that the other side ended it with.
+    pub(super) fn last_words(&self) -> Option<Error> {
+        self.last_words.get().cloned()
+    }
+
     pub(super) fn state(&self) -> State {
         match self.state.load(Ordering::Acquire) {
             OPEN => State::Open,

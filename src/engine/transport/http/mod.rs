@@ -12,12 +12,14 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::TrySendError;
 use hyper_util::rt::TokioIo;
-use tokio_rustls::client::TlsStream;
 
 use super::body;
 use super::socket::Socket;
+use super::tls::{LastWords, Overheard};
 use super::{Route, SendError, Transport};
 use crate::engine::error::{Error, Kind, Result};
+
+use life::Life;
 
 pub(super) use template::{Templates, fixed_headers};
 
@@ -29,21 +31,22 @@ pub(super) async fn over_plain(
     socket: Socket,
     closed: impl FnOnce() + Send + 'static,
 ) -> Result<Arc<dyn Transport>> {
-    let stuck = socket.stuck();
-    single::open(route, &templates.single, TokioIo::new(socket), stuck, closed).await
+    let (life, stuck) = (Life::new(LastWords::default()), socket.stuck());
+    single::open(route, &templates.single, TokioIo::new(socket), life, stuck, closed).await
 }
 
 pub(super) async fn over_tls(
     route: &Route,
     templates: &Templates,
-    stream: TlsStream<Socket>,
+    stream: Overheard,
     closed: impl FnOnce() + Send + 'static,
 ) -> Result<Arc<dyn Transport>> {
-    if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-        shared::open(route, &templates.shared, TokioIo::new(stream), closed).await
+    let life = Life::new(stream.last_words());
+    if stream.is_http2() {
+        shared::open(route, &templates.shared, TokioIo::new(stream), life, closed).await
     } else {
-        let stuck = stream.get_ref().0.stuck();
-        single::open(route, &templates.single, TokioIo::new(stream), stuck, closed).await
+        let stuck = stream.socket().stuck();
+        single::open(route, &templates.single, TokioIo::new(stream), life, stuck, closed).await
     }
 }
 

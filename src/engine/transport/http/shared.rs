@@ -15,7 +15,7 @@ use super::template::Template;
 use super::{handshake_failed, not_sent};
 use crate::engine::credentials::Access;
 use crate::engine::deadline::Call;
-use crate::engine::error::{Phase, Result};
+use crate::engine::error::{Error, Phase, Result};
 use crate::engine::transport::body::{self, Reply};
 use crate::engine::transport::{BoxFuture, Route, SendError, State, Transport};
 
@@ -40,12 +40,12 @@ pub(super) async fn open<S>(
     route: &Route,
     template: &Arc<Template>,
     io: S,
+    life: Arc<Life>,
     closed: impl FnOnce() + Send + 'static,
 ) -> Result<Arc<dyn Transport>>
 where
     S: Read + Write + Unpin + Send + 'static,
 {
-    let life = Arc::default();
     let tasks = Tasks::new(Ending::new(&life, closed));
     let (sender, mut connection) = http2::Builder::new(tasks.clone())
         // None before the server has said how many it lets us open: what is too many, it refuses.
@@ -149,6 +149,10 @@ impl Transport for Shared {
 
     fn closed(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.life.closed())
+    }
+
+    fn last_words(&self) -> Option<Error> {
+        self.life.last_words()
     }
 
     fn streams(&self) -> usize {

@@ -17,7 +17,7 @@ use super::template::Template;
 use super::{handshake_failed, not_sent};
 use crate::engine::credentials::Access;
 use crate::engine::deadline::Call;
-use crate::engine::error::{Phase, Result};
+use crate::engine::error::{Error, Phase, Result};
 use crate::engine::transport::body::{self, Reply};
 use crate::engine::transport::socket::Stuck;
 use crate::engine::transport::{BoxFuture, Route, SendError, State, Transport};
@@ -36,11 +36,11 @@ pub(super) async fn open(
     route: &Route,
     template: &Arc<Template>,
     io: impl Read + Write + Unpin + Send + 'static,
+    life: Arc<Life>,
     stuck: Stuck,
     closed: impl FnOnce() + Send + 'static,
 ) -> Result<Arc<dyn Transport>> {
     let (sender, connection) = http1::handshake(io).await.map_err(|_| handshake_failed(route))?;
-    let life = Arc::default();
     let driver = Ending::new(&life, closed).after(connection);
     let (template, max_response_bytes) = (Arc::clone(template), route.max_response_bytes);
     Ok(Arc::new(Single { sender: Mutex::new(sender), template, max_response_bytes, life, stuck, driver }))
@@ -120,6 +120,10 @@ impl Transport for Single {
 
     fn closed(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.life.closed())
+    }
+
+    fn last_words(&self) -> Option<Error> {
+        self.life.last_words()
     }
 
     fn streams(&self) -> usize {

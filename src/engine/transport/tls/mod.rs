@@ -1,5 +1,7 @@
 //! TLS: the platform's trust store, a private CA beside it, a client certificate. Verification cannot be turned off.
 
+mod overheard;
+
 use std::io::Read;
 use std::sync::Arc;
 
@@ -9,12 +11,14 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls_platform_verifier::Verifier;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 use super::socket::Socket;
 use crate::engine::credentials::Secret;
 use crate::engine::error::{Error, Kind, Result};
+use crate::engine::printable::printable;
 use crate::engine::target::Target;
+
+pub(super) use overheard::{LastWords, Overheard};
 
 /// Who is trusted besides the platform's authorities, and who we are. Both as PEM text.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -90,13 +94,16 @@ pub(super) async fn handshake(
     config: &Arc<ClientConfig>,
     target: &Target,
     socket: Socket,
-) -> Result<TlsStream<Socket>> {
+) -> Result<Overheard> {
     let name = ServerName::try_from(target.host().to_owned())
         .map_err(|_| Error::argument("endpoint", "the host is not a name that a certificate could be for"))?;
-    TlsConnector::from(Arc::clone(config)).connect(name, socket).await.map_err(|error| {
+    let stream = TlsConnector::from(Arc::clone(config)).connect(name, socket).await;
+    stream.map(Overheard::new).map_err(|error| {
         let is_tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).is_some();
         let kind = if is_tls { Kind::Tls } else { Kind::ChainConnection };
-        Error::new(kind, format!("TLS handshake with {target} failed: {error}"))
+        // Names of the certificate may be in it.
+        let reason = printable(&error.to_string());
+        Error::new(kind, format!("TLS handshake with {target} failed: {reason}"))
     })
 }
 
