@@ -52,7 +52,7 @@ check: $(BUILT) $(DENY)
 # of the package, and what only the fuzzer has.
 fuzz:
 	cp Cargo.lock fuzz/Cargo.lock
-	for parser in answers endpoint credentials; do \
+	for parser in answers endpoint credentials refusals; do \
 		mkdir -p target/fuzz/$$parser && (cd fuzz && cargo run --release --bin $$parser -- \
 			-max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=512 -verbosity=0 -print_final_stats=1 \
 			-artifact_prefix=../target/fuzz/$$parser- ../target/fuzz/$$parser seeds/$$parser) || exit 1; \

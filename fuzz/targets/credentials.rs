@@ -23,7 +23,7 @@ fuzz_target!(|data: &[u8]| {
     let Some(given) = Given::read(lines) else { return };
     let finding = validate(&given.fields, Some(endpoint));
     let _ = validate(&given.fields, None).map_err(|finding| assert_hides(&finding));
-    let options = TargetOptions { headers: vec![], allow_plaintext: true };
+    let options = TargetOptions { allow_plaintext: true, ..TargetOptions::default() };
     let target = Target::new(endpoint, Some(&given.fields), &options);
     if Credentials::parse(&given.fields).is_ok_and(|credentials| !credentials.is_empty()) {
         assert_eq!(finding.is_ok(), target.is_ok(), "{finding:?} {target:?}");
