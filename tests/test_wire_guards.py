@@ -28,7 +28,7 @@ from servers.wait import soon
 
 REBOUND = """
     import asyncio, pathlib, sys
-    from genesis_replicator import ChainManager, SecurityError
+    from genesis_replicator import ChainConnectionError, ChainManager, SecurityError
 
     hosts, port = pathlib.Path("/etc/hosts"), sys.argv[1]
 
@@ -56,8 +56,8 @@ REBOUND = """
             try:
                 url, key = f"http://localhost:{port}", {"api_key": sys.argv[2]}
                 await manager.connect_to_chain("local", url, key, timeout=2)
-            except SecurityError:
-                pass
+            except ChainConnectionError as error:
+                assert isinstance(error.__cause__, SecurityError)
             else:
                 raise AssertionError("credentials went away")
 
