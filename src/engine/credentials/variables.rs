@@ -91,9 +91,16 @@ fn is_name(text: &str) -> bool {
 
 fn value_of(name: &str) -> std::result::Result<Secret, String> {
     env::var(name).map(Secret::new).map_err(|error| match error {
-        VarError::NotPresent => format!("the environment variable {name} is not set"),
-        VarError::NotUnicode(_) => format!("the environment variable {name} is not text"),
+        VarError::NotPresent => format!("the environment variable {} is not set", shown(name)),
+        VarError::NotUnicode(_) => format!("the environment variable {} is not text", shown(name)),
     })
+}
+
+/// A name for messages. One of small and capital letters and digits may be a key that somebody put into the braces.
+fn shown(name: &str) -> &str {
+    let has = |kind: fn(&u8) -> bool| name.as_bytes().iter().any(kind);
+    let is_mixed = has(u8::is_ascii_digit) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase);
+    if is_mixed || name.len() > 64 { "(whose name is not shown)" } else { name }
 }
 
 #[cfg(test)]
@@ -134,5 +141,7 @@ mod tests {
         let error = in_endpoint("https://h/${GENESIS_NO_SUCH_VARIABLE}").err().unwrap();
         assert_eq!(error.message(), "endpoint: the environment variable GENESIS_NO_SUCH_VARIABLE is not set");
         assert_eq!(error.facts().argument, Some("endpoint"));
+        let error = in_endpoint("https://h/${k7Qm2xV9tR4wZ8bN}").err().unwrap();
+        assert!(!error.message().contains("k7Qm2xV9"), "{error:?}");
     }
 }
