@@ -1,12 +1,15 @@
 """The one wheel in an empty environment of every Python here.
 
-It installs, and the whole public API is there.
+It installs, the whole public API is there, and it lists what it is made of.
 """
 
+import json
 import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
+import zipfile
 from pathlib import Path
 
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
@@ -17,8 +20,20 @@ def main() -> int:
     """Check each version; one that is not here is named."""
     (wheel,) = Path("dist").glob("genesis_replicator-*.whl")
     print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.2f} MB")
+    missing = unlisted(wheel)
+    if missing:
+        print(f"Not in the wheel's bill of materials: {', '.join(sorted(missing))}")
+        return 1
     outcomes = [check(version, wheel) for version in VERSIONS]
     return int(not any(outcomes) or False in outcomes)
+
+
+def unlisted(wheel: Path) -> set[str]:
+    """The crates that the package names and its bill of materials does not."""
+    with zipfile.ZipFile(wheel) as files:
+        (name,) = (name for name in files.namelist() if name.endswith(".cyclonedx.json"))
+        listed = {component["name"] for component in json.loads(files.read(name))["components"]}
+    return set(tomllib.loads(Path("Cargo.toml").read_text())["dependencies"]) - listed
 
 
 def check(version: str, wheel: Path) -> bool | None:
