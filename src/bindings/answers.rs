@@ -68,6 +68,8 @@ fn endpoint<'py>(py: Python<'py>, of: &EndpointStatus) -> PyResult<Bound<'py, Py
     dict.set_item("average_latency", of.average.map(|latency| latency.as_secs_f64()))?;
     dict.set_item("circuit", of.circuit)?;
     dict.set_item("lagging", of.is_lagging)?;
+    dict.set_item("learned_rate", of.learned.map(|learned| learned.rate))?;
+    dict.set_item("rate_refusals", of.learned.map(|learned| learned.refusals))?;
     dict.set_item("error", of.failure.as_ref().map(Error::message))?;
     Ok(dict)
 }

@@ -121,7 +121,7 @@ pub fn limit(given: &Bound<'_, PyAny>) -> PyResult<Limit> {
         return Ok(Limit::Shared(limiter.get().engine()?.clone()));
     }
     if let Ok(plan) = given.extract::<String>() {
-        return Limit::of_plan(&plan).map_err(|error| to_py(given.py(), error));
+        return Limit::named(&plan).map_err(|error| to_py(given.py(), error));
     }
     let rate: f64 = given.extract().map_err(|_| {
         bad(given.py(), "rate_limit", "must be requests per second, a RateLimiter or the name of a plan")

@@ -100,7 +100,9 @@ impl ChainManager {
     ///         credentials the node refuses. Callers at the same time share one call of it.
     ///     timeout: Seconds for all of it; the manager's `request_timeout` by default.
     ///     network_id: The chain id, network name or genesis hash that the node must have.
-    ///     rate_limit: Requests per second to each endpoint, a `RateLimiter` that may be shared, or the name of a
+    ///     rate_limit: Requests per second to each endpoint, a `RateLimiter` that may be shared, `"adaptive"` for what
+    ///         each endpoint is found to allow (more while callers want it, less when it refuses; what was found is the
+    ///         `learned_rate` of `get_chain_status`, in requests per second), or the name of a
     ///         provider's plan, which counts what each method costs there, in all the plan's windows: `"alchemy/free"`,
     ///         `"chainstack/developer"`, `"chainstack/growth"`, `"chainstack/business"`, `"drpc/free"`, `"infura/free"`,
     ///         `"infura/developer"`, `"infura/team"`, `"solana/public"`. A call that costs more than a window holds takes

@@ -76,7 +76,8 @@ impl Quota {
 pub fn plan(name: &str) -> Result<(&'static Plan, RateLimiter)> {
     let Some(plan) = PLANS.iter().find(|plan| plan.name == name) else {
         let names: Vec<_> = PLANS.iter().map(|plan| plan.name).collect();
-        let message = format!("must be requests per second, a RateLimiter, or one of {}", names.join(", "));
+        let message =
+            format!("must be requests per second, a RateLimiter, adaptive, or one of {}", names.join(", "));
         return Err(Error::argument("rate_limit", message));
     };
     Ok((plan, RateLimiter::with_windows(plan.windows)?))

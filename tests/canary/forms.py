@@ -35,6 +35,9 @@ def hidden() -> list[str]:
     """The secrets as they are, and as they go over the wire."""
     pairs = [f"{USER}:{SECRET}", f":{SECRET}"]
     encoded = [base64.b64encode(text.encode()).decode().rstrip("=") for text in pairs]
+    # The beginning of every token that is signed with the engine's secret.
+    token = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').decode().rstrip("=")
+    encoded.append(f"{token}.ey")
     return [SECRET, urllib.parse.quote(SECRET, safe=""), JWT, bytes.fromhex(JWT).hex(":"), *encoded]
 
 

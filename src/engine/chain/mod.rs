@@ -68,6 +68,8 @@ pub enum Limit {
     Shared(RateLimiter),
     /// As a provider's plan says.
     Plan(&'static Plan, RateLimiter),
+    /// As fast as the endpoint is found to allow.
+    Adaptive(RateLimiter),
 }
 
 impl Limit {
@@ -88,11 +90,14 @@ impl Limit {
         Ok(Self::PerSecond(limiter))
     }
 
-    /// What the plan of this name allows.
+    /// What the plan of this name allows, or `"adaptive"`.
     ///
     /// # Errors
     /// `Configuration` when there is no such plan.
-    pub fn of_plan(name: &str) -> Result<Self> {
+    pub fn named(name: &str) -> Result<Self> {
+        if name == "adaptive" {
+            return Ok(Self::Adaptive(RateLimiter::adaptive()));
+        }
         plans::plan(name).map(|(plan, limiter)| Self::Plan(plan, limiter))
     }
 
@@ -100,7 +105,9 @@ impl Limit {
     #[must_use]
     pub fn quota(&self) -> Quota {
         match self {
-            Self::PerSecond(limiter) | Self::Shared(limiter) => Quota::new(limiter.clone(), None),
+            Self::PerSecond(limiter) | Self::Shared(limiter) | Self::Adaptive(limiter) => {
+                Quota::new(limiter.clone(), None)
+            }
             Self::Plan(plan, limiter) => Quota::new(limiter.clone(), Some(plan.prices)),
         }
     }
@@ -114,6 +121,7 @@ impl PartialEq for Limit {
             }
             (Self::Shared(a), Self::Shared(b)) => a.is_same(b),
             (Self::Plan(a, _), Self::Plan(b, _)) => a.name == b.name,
+            (Self::Adaptive(_), Self::Adaptive(_)) => true,
             _ => false,
         }
     }

@@ -9,6 +9,7 @@ use super::identity::{self, Identity};
 use super::route::{Circuit, Endpoint};
 use crate::engine::deadline::Call;
 use crate::engine::error::{Error, Kind};
+use crate::engine::limiter::Learned;
 
 /// How a chain is doing.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct EndpointStatus {
     pub circuit: &'static str,
     /// Whether it is behind the others.
     pub is_lagging: bool,
+    /// How fast it was found to allow to be asked, where that is looked for.
+    pub learned: Option<Learned>,
     /// Why it did not answer, or is left alone.
     pub failure: Option<Error>,
 }
@@ -87,6 +90,7 @@ impl Chain {
             average: endpoint.latency(),
             circuit: circuit.name(),
             is_lagging: endpoint.is_lagging(),
+            learned: pool.learned(),
             failure,
         }
     }

@@ -94,6 +94,10 @@ impl Endpoint {
             Host::Ipv4(address) => address.to_string(),
             Host::Ipv6(address) => address.to_string(),
         };
+        // No name has them: they are left of a template.
+        if name.contains(['{', '}']) {
+            return Err(bad("holds a placeholder where its host belongs"));
+        }
         let (path, query) = (Secret::new(url.path()), url.query().map(Secret::new));
         let userinfo = userinfo(&url)?;
         Ok(Self { scheme, host, name, port, path, query, userinfo, hidden: Vec::new() })
@@ -223,6 +227,8 @@ mod tests {
             "http://canary/#part",
             "http://[::canary]/",
             "http://canary/\u{0}",
+            "https://{canary}.example.org/",
+            "https://x.%7bcanary%7d/",
         ] {
             let error = Endpoint::parse(text).unwrap_err();
             assert_eq!(error.kind(), Kind::Configuration, "{text}");

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::adaptive::Pace;
 use super::gcra::Gcra;
 use super::plan::Plan;
 use super::queue::Queue;
@@ -24,6 +25,8 @@ pub(super) enum Rule {
     /// In every one of these.
     Windows(Box<[Window]>),
     Gcra(Gcra),
+    /// In even steps, as fast as was found to be allowed.
+    Adaptive(Pace),
     /// By permits that a server lends.
     Shared(Box<Stock>),
 }
@@ -38,6 +41,7 @@ impl Rule {
                 windows.iter_mut().fold(Duration::ZERO, |delay, window| delay.max(window.delay(now, units)))
             }
             Self::Gcra(gcra) => gcra.delay(now, units),
+            Self::Adaptive(pace) => pace.delay(now, units),
             Self::Shared(stock) => stock.delay(now, units),
         }
     }
@@ -54,6 +58,7 @@ impl Rule {
         match self {
             Self::Windows(windows) => windows.iter_mut().for_each(|window| window.stamp(now, units)),
             Self::Gcra(gcra) => gcra.stamp(now, units),
+            Self::Adaptive(pace) => pace.stamp(now, units),
             Self::Shared(stock) => stock.stamp(now, units),
         }
     }
@@ -153,6 +158,14 @@ impl Line {
     pub(super) fn stock(&mut self) -> Option<&mut Stock> {
         match &mut self.rule {
             Rule::Shared(stock) => Some(stock),
+            _ => None,
+        }
+    }
+
+    /// The pace of a limiter that finds its limit.
+    pub(super) fn pace(&mut self) -> Option<&mut Pace> {
+        match &mut self.rule {
+            Rule::Adaptive(pace) => Some(pace),
             _ => None,
         }
     }

@@ -1,10 +1,11 @@
 //! Rate limiters: `RateLimiter` waits and protects you from a provider, `KeyedRateLimiter` refuses and protects a
 //! service from its clients.
 //!
-//! `window.rs` and `gcra.rs` count; `fair.rs` keeps the order of those who wait, `plan.rs` tells when they will be
+//! `window.rs` and `gcra.rs` count, `adaptive.rs` finds out; `fair.rs` keeps the order of those who wait, `plan.rs` tells when they will be
 //! admitted; `grant.rs` waits and admits; `keyed/` counts by client; `shared/` lets processes and machines
 //! have one limit.
 
+mod adaptive;
 mod fair;
 mod gcra;
 mod grant;
@@ -30,6 +31,8 @@ use tokio::time::Instant;
 
 use crate::engine::error::{Error, Result};
 
+pub use adaptive::Learned;
+use adaptive::Pace;
 use fair::{Line, Rule};
 use gcra::Gcra;
 pub use grant::Grant;
@@ -91,6 +94,29 @@ impl RateLimiter {
         let rule = Rule::Windows(counted.collect::<Result<_>>()?);
         let largest = windows.iter().map(|&(max_rate, _)| max_rate).min().unwrap_or_default();
         Ok(Self::of(windows.into(), largest, rule))
+    }
+
+    /// A limiter that finds out how fast it may go, from what it is told by `refused`.
+    #[must_use]
+    pub fn adaptive() -> Self {
+        Self::of([].into(), MOST, Rule::Adaptive(Pace::new(Instant::now())))
+    }
+
+    /// Whoever this limit is for has refused a call for its rate. That means something to an adaptive limiter only.
+    pub fn refused(&self) {
+        let mut line = self.line();
+        let now = Instant::now();
+        let Some(pace) = line.pace() else { return };
+        pace.refused(now);
+        let bells = line.plan_anew(now);
+        drop(line);
+        bells.ring();
+    }
+
+    /// What an adaptive limiter has found out.
+    #[must_use]
+    pub fn learned(&self) -> Option<Learned> {
+        self.line().pace().map(|pace| pace.learned())
     }
 
     fn of(windows: Box<[(u64, Duration)]>, largest: u64, rule: Rule) -> Self {
@@ -187,7 +213,11 @@ impl RateLimiter {
     /// The limit in words.
     fn limits(&self) -> String {
         let limits = self.windows().iter().map(|(max_rate, window)| format!("{max_rate} per {window:?}"));
-        limits.collect::<Vec<_>>().join(" and ")
+        if self.windows().is_empty() {
+            "adaptive".to_owned()
+        } else {
+            limits.collect::<Vec<_>>().join(" and ")
+        }
     }
 
     /// The line. Nothing that runs under its lock can panic, so a poisoned one is as good as any.

@@ -74,6 +74,8 @@ pub enum Event {
     HedgeWon,
     /// An endpoint is left alone until it is well again.
     BreakerOpened,
+    /// An endpoint refused a request for its rate.
+    Refusal,
     /// A result that was kept answered a call.
     CacheHit,
     /// A call whose result could have been kept had to be made.
@@ -93,6 +95,8 @@ pub enum Gauge {
     Waiting,
     /// Bytes of results that are kept.
     CacheBytes,
+    /// Requests a second that endpoints were found to allow.
+    LearnedRate,
 }
 
 /// Something that takes time.
@@ -121,6 +125,7 @@ pub struct Counters {
     hedges: AtomicU64,
     hedges_won: AtomicU64,
     breakers_opened: AtomicU64,
+    refusals: AtomicU64,
     cache_hits: AtomicU64,
     cache_misses: AtomicU64,
     shared: AtomicU64,
@@ -128,6 +133,7 @@ pub struct Counters {
     in_flight: AtomicU64,
     waiting: AtomicU64,
     cache_bytes: AtomicU64,
+    learned_rate: AtomicU64,
     wait: Histogram,
     request: Histogram,
 }
@@ -192,6 +198,7 @@ impl Counters {
             Gauge::InFlight => &self.in_flight,
             Gauge::Waiting => &self.waiting,
             Gauge::CacheBytes => &self.cache_bytes,
+            Gauge::LearnedRate => &self.learned_rate,
         }
     }
 
@@ -217,6 +224,7 @@ impl Counters {
             Event::Hedge => &self.hedges,
             Event::HedgeWon => &self.hedges_won,
             Event::BreakerOpened => &self.breakers_opened,
+            Event::Refusal => &self.refusals,
             Event::CacheHit => &self.cache_hits,
             Event::CacheMiss => &self.cache_misses,
             Event::Shared => &self.shared,

@@ -25,7 +25,7 @@ pub use counters::{CloseCause, Counters, Event, Gauge, Latency};
 pub use histogram::{Histogram, Summary};
 pub use levels::{Level, LevelCounts, Levels};
 pub use process::Process;
-pub use scopes::{Held, Member, Scopes, finish_call};
+pub use scopes::{Held, Member, Portion, Scopes, finish_call};
 pub use snapshot::{Pools, Value, pool_snapshot};
 pub use sources::Source;
 

@@ -13,7 +13,7 @@ use crate::engine::error::Kind;
 const PREFIX: &str = "genesis_replicator_";
 
 /// The plain counters of a pool.
-const COUNTED: [(&str, Event, &str); 15] = [
+const COUNTED: [(&str, Event, &str); 16] = [
     ("pool_acquisitions_total", Event::Acquisition, "Connections given to callers."),
     ("pool_waits_total", Event::Wait, "Connections for which the caller had to wait."),
     ("pool_timeouts_total", Event::Timeout, "Callers that waited for a connection in vain."),
@@ -30,14 +30,16 @@ const COUNTED: [(&str, Event, &str); 15] = [
     ("pool_hedges_total", Event::Hedge, "Late requests made at a second endpoint too."),
     ("pool_hedges_won_total", Event::HedgeWon, "Late requests that the second endpoint answered first."),
     ("pool_breakers_opened_total", Event::BreakerOpened, "Endpoints left alone until they are well again."),
+    ("pool_rate_refusals_total", Event::Refusal, "Requests that an endpoint refused for its rate."),
     ("pool_cache_hits_total", Event::CacheHit, "Calls answered by a result that was kept."),
     ("pool_cache_misses_total", Event::CacheMiss, "Calls made whose result could have been kept."),
     ("pool_shared_requests_total", Event::Shared, "Calls answered by an equal one under way."),
 ];
 
-const GAUGES: [(&str, Gauge, &str); 3] = [
+const GAUGES: [(&str, Gauge, &str); 4] = [
     ("pool_in_flight_requests", Gauge::InFlight, "Requests sent and not yet answered."),
     ("pool_waiting_requests", Gauge::Waiting, "Callers waiting for a connection."),
+    ("pool_learned_rate", Gauge::LearnedRate, "Requests a second that endpoints were found to allow."),
     ("pool_cache_bytes", Gauge::CacheBytes, "Bytes of results that are kept."),
 ];
 

@@ -72,6 +72,35 @@ impl Scopes {
     }
 }
 
+/// What one holder adds to a gauge. It goes with its holder.
+pub struct Portion {
+    scopes: Arc<Scopes>,
+    gauge: Gauge,
+    told: u64,
+}
+
+impl Portion {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new(scopes: Arc<Scopes>, gauge: Gauge) -> Self {
+        Self { scopes, gauge, told: 0 }
+    }
+
+    /// It is this now.
+    pub fn set(&mut self, value: u64) {
+        if value != self.told {
+            self.scopes.change(self.gauge, self.told, value);
+            self.told = value;
+        }
+    }
+}
+
+impl Drop for Portion {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
 /// Count a call that is over, here and in the user's own book.
 pub fn finish_call<T>(
     scopes: &Scopes,

@@ -95,7 +95,7 @@ pub fn pool_snapshot(counters: &Counters, max_connections: u64) -> Value {
     Value::map(pool_pairs(counters, max_connections))
 }
 
-fn pool_pairs(counters: &Counters, max_connections: u64) -> [(&'static str, Value); 29] {
+fn pool_pairs(counters: &Counters, max_connections: u64) -> [(&'static str, Value); 31] {
     let levels = counters.levels().snapshot();
     let counted = |event| Value::Int(counters.counted(event));
     [
@@ -122,6 +122,8 @@ fn pool_pairs(counters: &Counters, max_connections: u64) -> [(&'static str, Valu
         ("hedges", counted(Event::Hedge)),
         ("hedges_won", counted(Event::HedgeWon)),
         ("breakers_opened", counted(Event::BreakerOpened)),
+        ("rate_refusals", counted(Event::Refusal)),
+        ("learned_rate", counters.gauge(Gauge::LearnedRate).into()),
         ("cache_hits", counted(Event::CacheHit)),
         ("cache_misses", counted(Event::CacheMiss)),
         ("cache_bytes", counters.gauge(Gauge::CacheBytes).into()),
@@ -190,7 +192,7 @@ mod tests {
         &pairs.iter().find(|(name, _)| name == key).unwrap().1
     }
 
-    const POOL_KEYS: [&str; 29] = [
+    const POOL_KEYS: [&str; 31] = [
         "max_connections",
         "active_connections",
         "idle_connections",
@@ -214,6 +216,8 @@ mod tests {
         "hedges",
         "hedges_won",
         "breakers_opened",
+        "rate_refusals",
+        "learned_rate",
         "cache_hits",
         "cache_misses",
         "cache_bytes",

@@ -1,6 +1,7 @@
 //! An endpoint that asks to slow down is left alone until it allows to be asked again: by all its callers at once.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -9,25 +10,40 @@ use tokio::time::{Instant, sleep_until};
 use crate::engine::classify::{Class, wait_in};
 use crate::engine::deadline::Call;
 use crate::engine::error::{Error, Kind, Phase, Result};
+use crate::engine::limiter::{Learned, RateLimiter};
+use crate::engine::metrics::{Event, Gauge, Portion, Scopes};
 
 /// What is waited when the server does not say how long: most limits are per second.
 const UNTOLD: Duration = Duration::from_secs(1);
 
 /// Until when an endpoint is left alone.
-#[derive(Debug)]
 pub struct Cooldown {
     began: Instant,
     /// Nanoseconds after `began`; in the past when there is nothing to wait for.
     until: AtomicU64,
-}
-
-impl Default for Cooldown {
-    fn default() -> Self {
-        Self { began: Instant::now(), until: AtomicU64::new(0) }
-    }
+    scopes: Arc<Scopes>,
+    /// What learns from refusals, and what it has learned, for the metrics.
+    learner: Option<(RateLimiter, Mutex<Portion>)>,
 }
 
 impl Cooldown {
+    /// That of an endpoint which `limiter`, if there is one, keeps to its limit.
+    pub(super) fn new(limiter: Option<&RateLimiter>, scopes: &Arc<Scopes>) -> Self {
+        let learner = limiter.filter(|limiter| limiter.learned().is_some()).map(|limiter| {
+            (limiter.clone(), Mutex::new(Portion::new(Arc::clone(scopes), Gauge::LearnedRate)))
+        });
+        Self { began: Instant::now(), until: AtomicU64::new(0), scopes: Arc::clone(scopes), learner }
+    }
+
+    /// How fast the endpoint was found to allow to be asked, where that is looked for.
+    pub(in crate::engine) fn learned(&self) -> Option<Learned> {
+        let (limiter, told) = self.learner.as_ref()?;
+        let learned = limiter.learned()?;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        told.lock().unwrap_or_else(PoisonError::into_inner).set(learned.rate as u64);
+        Some(learned)
+    }
+
     /// Until when, if that is not over.
     pub(in crate::engine) fn until(&self, now: Instant) -> Option<Instant> {
         match self.until.load(Ordering::Acquire) {
@@ -52,7 +68,13 @@ impl Cooldown {
     /// tells.
     pub(in crate::engine) fn heed(&self, error: &Error) {
         let wait = match error.facts().class {
-            Some(Class::RateLimited) => Some(error.facts().retry_after.unwrap_or(UNTOLD)),
+            Some(Class::RateLimited) => {
+                self.scopes.count(Event::Refusal);
+                if let Some((limiter, _)) = &self.learner {
+                    limiter.refused();
+                }
+                Some(error.facts().retry_after.unwrap_or(UNTOLD))
+            }
             Some(Class::Transient) => error.facts().retry_after,
             _ => None,
         };
@@ -103,6 +125,10 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    fn cooldown() -> Cooldown {
+        Cooldown::new(None, &Arc::new(Scopes::alone(Arc::default())))
+    }
+
     fn refusal(wait: Option<Duration>) -> Error {
         Error::new(Kind::ProviderRateLimit, "slow down").with(|facts| {
             facts.class = Some(Class::RateLimited);
@@ -112,7 +138,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn everybody_waits_until_the_server_allows_it() {
-        let (cooldown, call, began) = (Cooldown::default(), Call::new(None), Instant::now());
+        let (cooldown, call, began) = (cooldown(), Call::new(None), Instant::now());
         cooldown.heed(&refusal(Some(3 * SECOND)));
         let (first, second) = tokio::join!(cooldown.over(&call), cooldown.over(&call));
         assert!(first.is_ok() && second.is_ok());
@@ -122,7 +148,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_longest_wait_counts_and_may_grow_meanwhile() {
-        let (cooldown, call, began) = (Cooldown::default(), Call::new(None), Instant::now());
+        let (cooldown, call, began) = (cooldown(), Call::new(None), Instant::now());
         cooldown.heed(&refusal(Some(3 * SECOND)));
         cooldown.heed(&refusal(Some(SECOND)));
         let more = async {
@@ -136,7 +162,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_has_less_time_is_refused_at_once() {
-        let (cooldown, call, began) = (Cooldown::default(), Call::new(Some(SECOND)), Instant::now());
+        let (cooldown, call, began) = (cooldown(), Call::new(Some(SECOND)), Instant::now());
         cooldown.heed(&refusal(Some(3 * SECOND)));
         let error = cooldown.over(&call).await.unwrap_err();
         assert_eq!((error.kind(), error.facts().retry_after), (Kind::ProviderRateLimit, Some(3 * SECOND)));
@@ -145,7 +171,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn without_a_hint_it_is_a_second_and_other_errors_are_none() {
-        let cooldown = Cooldown::default();
+        let cooldown = cooldown();
         cooldown.heed(&Error::new(Kind::Rpc, "no"));
         assert_eq!(cooldown.until(Instant::now()), None);
         cooldown.heed(&refusal(None));
@@ -160,7 +186,7 @@ mod tests {
             };
             fields.iter().map(field).collect::<HeaderMap>()
         };
-        let cooldown = Cooldown::default();
+        let cooldown = cooldown();
         cooldown.heed_headers(&headers(&[("ratelimit", r#""a";r=5;t=9"#)]));
         cooldown.heed_headers(&headers(&[("ratelimit-remaining", "1"), ("ratelimit-reset", "9")]));
         cooldown.heed_headers(&HeaderMap::new());

@@ -71,7 +71,8 @@ impl Pool {
         let Parts { label, dialer, gate, scopes, log, quota, collector, settings } = parts;
         // The gate bounds the leases, so the store never has to: its own limit is out of the way.
         let most = gate.limit().saturating_mul(2).max(64);
-        let home = Home::new(label, dialer, gate, scopes, log, settings);
+        let limiter = quota.as_ref().map(Quota::limiter);
+        let home = Home::new(label, dialer, gate, scopes, log, limiter, settings);
         let store = Store::builder(Opener(Arc::clone(&home)))
             .max_size(most)
             .queue_mode(QueueMode::Lifo)

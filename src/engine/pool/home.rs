@@ -17,6 +17,7 @@ use super::sharing::Sharing;
 use super::store::{Conn, Opener};
 use crate::engine::classify::Classifier;
 use crate::engine::error::Error;
+use crate::engine::limiter::RateLimiter;
 use crate::engine::log::{Area, Level, Log};
 use crate::engine::metrics::{CloseCause, Scopes};
 use crate::engine::transport::{Dialer, State, Transport};
@@ -89,18 +90,20 @@ impl Home {
         gate: Arc<Gate>,
         scopes: Scopes,
         log: Log,
+        limiter: Option<&RateLimiter>,
         settings: Settings,
     ) -> Arc<Self> {
+        let scopes = Arc::new(scopes);
         Arc::new_cyclic(|this: &Weak<Self>| {
             let id = gate.admit_pool(Weak::clone(this) as Weak<dyn Room>);
             Self {
                 label,
                 classifier: Classifier::new(dialer.route().error_rules.clone()),
-                cooldown: Cooldown::default(),
+                cooldown: Cooldown::new(limiter, &scopes),
                 dialer,
                 gate,
                 id,
-                scopes: Arc::new(scopes),
+                scopes,
                 log,
                 settings,
                 holders: Holders::default(),

@@ -8,7 +8,7 @@ use crate::engine::deadline::Call;
 use crate::engine::error::{Phase, Result};
 use crate::engine::exchange::{Exchange, Peer};
 use crate::engine::family::Family;
-use crate::engine::limiter::Grant;
+use crate::engine::limiter::{Grant, Learned};
 
 impl Pool {
     /// Who is asked, and what its errors mean.
@@ -29,6 +29,11 @@ impl Pool {
         gate.used() >= gate.limit()
     }
 
+    /// How fast the endpoint was found to allow to be asked, where that is looked for.
+    pub(in crate::engine) fn learned(&self) -> Option<Learned> {
+        self.home().cooldown.learned()
+    }
+
     /// Until when the endpoint wants to be left alone, if it does.
     pub(in crate::engine) fn cools_until(&self, now: Instant) -> Option<Instant> {
         self.home().cooldown.until(now)
@@ -46,6 +51,7 @@ impl Pool {
             }
             call.enter(Phase::Limit);
             let grant = quota.limiter().grant(cost, call.remaining()).await;
+            self.learned();
             if grant.is_err() || !self.is_cooling() {
                 return grant.map(Some).map_err(|error| self.mark(error));
             }

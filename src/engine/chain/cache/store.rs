@@ -7,7 +7,7 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 use crate::engine::error::{Error, Result};
-use crate::engine::metrics::{Gauge, Scopes};
+use crate::engine::metrics::{Gauge, Portion, Scopes};
 
 /// What an entry takes besides its texts: its places in the index and in the order, and two allocations.
 const ENTRY: u64 = 160;
@@ -17,9 +17,8 @@ const USUAL: u64 = 1024;
 /// The results.
 pub(super) struct Store {
     kept: Cache<Box<[u8]>, Bytes, Bytewise>,
-    /// How many bytes the scopes were told.
-    told: Mutex<u64>,
-    scopes: Arc<Scopes>,
+    /// How many bytes it holds, for the metrics.
+    bytes: Mutex<Portion>,
 }
 
 #[derive(Clone)]
@@ -43,7 +42,7 @@ impl Store {
             .map_err(|_| Error::argument("cache", "must be a number of bytes"))?;
         let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
         let kept = Cache::with_options(options, Bytewise, hasher, lifecycle);
-        Ok(Self { kept, told: Mutex::default(), scopes })
+        Ok(Self { kept, bytes: Mutex::new(Portion::new(scopes, Gauge::CacheBytes)) })
     }
 
     /// The result of a call.
@@ -53,18 +52,9 @@ impl Store {
 
     /// Keep the result of a call. It is copied: it may be a part of a larger text.
     pub(super) fn keep(&self, call: &[u8], result: &[u8]) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         self.kept.insert(call.into(), Bytes::copy_from_slice(result));
-        let bytes = self.kept.weight();
-        self.scopes.change(Gauge::CacheBytes, *told, bytes);
-        *told = bytes;
-    }
-}
-
-impl Drop for Store {
-    fn drop(&mut self) {
-        let told = *self.told.get_mut().unwrap_or_else(PoisonError::into_inner);
-        self.scopes.change(Gauge::CacheBytes, told, 0);
+        bytes.set(self.kept.weight());
     }
 }
 
