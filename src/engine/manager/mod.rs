@@ -179,7 +179,7 @@ impl Manager {
         chain.pools().for_each(Pool::dismiss);
         let mut state = self.lock();
         state.leaving.retain(Pool::is_in_use);
-        state.leaving.extend(chain.pools().cloned());
+        state.leaving.extend(chain.pools().filter(|pool| pool.is_in_use()).cloned());
         drop(state);
         self.info(|| format!("'{label}' disconnected"));
         Ok(())
