@@ -7,9 +7,16 @@ from typing import Any
 
 import pytest
 
-from genesis_replicator import ChainManager, ConfigurationError, InvalidCredentialsError, SecurityError
+from genesis_replicator import (
+    ChainManager,
+    ConfigurationError,
+    ConnectionPool,
+    InvalidCredentialsError,
+    RpcError,
+    SecurityError,
+)
 from genesis_replicator.security import explain_credentials, validate_credentials
-from genesis_replicator.testing import FaultServer
+from genesis_replicator.testing import FaultServer, Reply
 from servers.guide import KEY
 
 GOOD: list[dict[str, Any]] = [
@@ -186,3 +193,15 @@ async def test_what_a_variable_puts_into_the_url_is_a_credential(
     monkeypatch.setenv("GENESIS_TEST_PATH", "short")
     with pytest.raises(SecurityError, match=r"unencrypted to 192\.0\.2\.1"):
         await manager.connect_to_chain("eth", "http://${GENESIS_TEST_HOST}/${GENESIS_TEST_PATH}")
+
+
+async def test_what_a_variable_held_is_overheard_whatever_it_looks_like(
+    node: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLAIN_WORD", "hunter-two")
+    node.on("ask", lambda _: Reply(error={"code": -1, "message": f"no such path: {node.seen[-1].path}"}))
+    async with ConnectionPool(f"{node.url}/rpc/${{PLAIN_WORD}}") as pool, pool.acquire() as connection:
+        with pytest.raises(RpcError, match=r"/rpc/\*\*\*") as caught:
+            await connection.request("ask")
+    assert node.seen[-1].path == "/rpc/hunter-two"
+    assert "hunter-two" not in str(caught.value)

@@ -128,6 +128,13 @@ async def test_nothing_is_decompressed_so_that_no_bomb_goes_off(coding: str, way
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 << 10
 
 
+async def test_an_answer_that_announces_too_much_is_not_waited_for(node: FaultServer) -> None:
+    node.on("ask", Reply(wire=b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n[", endless=b""))
+    async with ConnectionPool(node.url) as pool, pool.acquire() as connection:
+        with pytest.raises(ProtocolError, match="max_response_bytes"):
+            await soon(connection.request("ask"))
+
+
 @pytest.mark.parametrize("evil", ["a\r\nX-More: 1", "a\nb", "a\0b", "a\x7fb", "é", "a\r"])
 @pytest.mark.parametrize("place", ["header", "name", "key", "user", "bearer", "path", "query"])
 async def test_nothing_given_can_begin_a_header_of_its_own(
