@@ -26,6 +26,10 @@ fn visible(c: char) -> char {
 
 /// Controls, separators of lines, and what has no width: joiners, marks of direction, tags, the byte order mark.
 fn is_hidden(c: char) -> bool {
+    // Nearly all are ASCII.
+    if c.is_ascii() {
+        return c.is_ascii_control();
+    }
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
