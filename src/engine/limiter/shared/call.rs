@@ -5,6 +5,8 @@ use std::time::Duration;
 use redis::{ErrorKind, FromRedisValue, RedisError, ToRedisArgs, Value};
 use tokio::time::Instant;
 
+use crate::engine::printable::printable;
+
 /// Decides on the server, in one round trip.
 pub(super) const GRANT: &str = concat!(include_str!("common.lua"), include_str!("grant.lua"));
 /// The same for one request of one client.
@@ -234,7 +236,7 @@ pub(super) fn words(error: &RedisError) -> String {
         Some("NOAUTH" | "WRONGPASS") => "the server refuses the credentials".to_owned(),
         Some("NOPERM") => "the user may not run scripts on this key".to_owned(),
         Some("MOVED") => "this is a node of a cluster: give `shared` a list of its nodes".to_owned(),
-        Some(code) => format!("the server says {code}"),
+        Some(code) => format!("the server says {}", printable(code)),
         None if error.is_connection_dropped() => "the connection was lost".to_owned(),
         None => error.category().to_owned(),
     }

@@ -108,6 +108,10 @@ fn parse(text: &Secret) -> Result<(Url, String)> {
     if url.fragment().is_some() {
         return Err(unusable("must be a URL without a fragment: certificates are always verified"));
     }
+    // The host ends at a `/` or `?` of the password, so that the rest of it would stand behind the host.
+    if url.path().contains('@') || url.query().is_some_and(|query| query.contains('@')) {
+        return Err(unusable("must be a URL with user and password percent-encoded"));
+    }
     let Some(host) = url.host_str().filter(|host| !host.is_empty()) else {
         return Err(unusable("must be a URL that names a host"));
     };
@@ -167,6 +171,21 @@ impl Connection {
         match timeout(PATIENCE, asking).await {
             Ok(answer) => answer.map_err(|error| words(&error)),
             Err(_) => Err(format!("no answer within {PATIENCE:?}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_its_password_however_that_is_written() {
+        let shown = |url: &str| Servers::one(&Secret::new(url)).map(|servers| servers.to_string());
+        assert_eq!(shown("redis://user:12%2F34@host:7000/0").unwrap(), "redis://host:7000");
+        for url in ["redis://user:12/34@host/0", "redis://user:12?34@host/0", "redis://:12#34@host/0"] {
+            let error = shown(url).unwrap_err();
+            assert!(!format!("{error:?}").contains("12"), "{error:?}");
         }
     }
 }
