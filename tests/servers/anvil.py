@@ -41,6 +41,12 @@ def ask(url: str, method: str) -> object:
         return json.load(answer)["result"]
 
 
+def _is_stopped(process: int) -> bool:
+    """Whether all of its threads stand still. They are told one after the other."""
+    tasks = Path(f"/proc/{process}/task").glob("*/stat")
+    return all(task.read_text().rpartition(") ")[2].startswith("T") for task in tasks)
+
+
 class Anvil:
     """An anvil on a port of its own, which can be started again there."""
 
@@ -57,9 +63,15 @@ class Anvil:
         _wait_until_it_answers(self._process, self.url)
 
     def send(self, number: signal.Signals) -> None:
-        """Send its process a signal."""
-        if self._process is not None:
-            self._process.send_signal(number)
+        """Send its process a signal. One that stops it has done so when this returns."""
+        if self._process is None:
+            return
+        self._process.send_signal(number)
+        give_up = time.monotonic() + 10
+        while number == signal.SIGSTOP and not _is_stopped(self._process.pid):
+            if time.monotonic() > give_up:
+                raise TimeoutError("it does not stop")
+            time.sleep(0.001)
 
     def kill(self) -> None:
         """End it without a chance to say goodbye."""
