@@ -213,7 +213,7 @@ def test_a_bucket_gives_its_burst_and_then_one_permit_each_interval(server: Redi
 
 
 def closed(server: RedisServer, now: int, epoch: int | str) -> tuple[int, int]:
-    """Ask for a permit of a closed limit that relies on this epoch; until when it waits, and the epoch there."""
+    """Ask a closed limit for a permit, relying on this epoch; until when it waits, and the epoch there."""
     server.ask("SET", "test:now", now)
     relies_on = [epoch, 0 if epoch == "" else 1]
     arguments = ["a", "window", LIMIT, WINDOW, PART, LEASE, 3 * WINDOW, 1, 1, *relies_on, "", 1, 10**9]
