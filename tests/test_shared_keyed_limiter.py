@@ -134,6 +134,16 @@ async def test_a_slow_server_is_told_once_and_holds_nobody_up(redis: RedisServer
     assert len(told("")) == 2
 
 
+async def test_outages_in_a_row_give_a_client_one_share(redis: RedisServer, told: Any) -> None:
+    limiter = party(redis.url)
+    assert await passes(limiter) == 5
+    for outage, passed in [(1, 5), (2, 0)]:
+        redis.ask("CLIENT", "PAUSE", 500)
+        assert await soon(passes(limiter, "bob")) == passed
+        await until(lambda outage=outage: len(told(" is back")) == outage)
+    assert len(told(" is away ")) == 2
+
+
 async def test_lost_state_closes_a_closed_limit_for_a_window(redis: RedisServer, told: Any) -> None:
     limiter = party(redis.url, 5, 0.8, on_outage="closed")
     assert await passes(limiter) == 5

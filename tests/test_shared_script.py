@@ -210,3 +210,33 @@ def test_a_bucket_gives_its_burst_and_then_one_permit_each_interval(server: Redi
     # After a time it is full again; a lease that may be used late costs what drips until then.
     assert drip(server, 2 * 10**6, 1) == [1, 0, 2000]
     assert drip(server, 2 * 10**6, 5)[:1] == [2]
+
+
+def closed(server: RedisServer, now: int, epoch: int | str) -> tuple[int, int]:
+    """Ask a closed limit for a permit, relying on this epoch; until when it waits, and the epoch there."""
+    server.ask("SET", "test:now", now)
+    relies_on = [epoch, 0 if epoch == "" else 1]
+    arguments = ["a", "window", LIMIT, WINDOW, PART, LEASE, 3 * WINDOW, 1, 1, *relies_on, "", 1, 10**9]
+    answer = server.ask("EVAL", script("grant.lua"), 1, "limit", *arguments)
+    return answer[3] + answer[1], answer[5]
+
+
+def test_an_old_state_that_comes_back_closes_a_closed_limit_once_more_and_only_once(
+    server: RedisServer,
+) -> None:
+    server.ask("FLUSHALL")
+    now = 50_000_000
+    # A state that was made after a loss, and waited a window out.
+    assert closed(server, now, 1)[0] == now + WINDOW
+    server.ask("RENAME", "limit", "copy")
+    now += 3 * WINDOW
+    waits, epoch = closed(server, now, "")
+    assert waits == now
+    server.ask("RENAME", "copy", "limit")
+    now += 1
+    waits, newer = closed(server, now, epoch)
+    assert waits == now + WINDOW
+    assert newer > epoch
+    # Another one who relied on what is gone, and one who knows of it.
+    assert closed(server, now + PART, epoch) == (waits, newer)
+    assert closed(server, now + PART, newer) == (waits, newer)

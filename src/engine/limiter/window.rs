@@ -42,6 +42,16 @@ impl Window {
         Self { max, span, quantum, log: VecDeque::new(), open_until: Instant::now(), admitted: 0, left: 0 }
     }
 
+    /// From now on it holds at most `max` units. What was admitted still counts.
+    pub(super) fn resize(&mut self, max: u64) {
+        *self = Self {
+            max,
+            quantum: Self::new(max, self.span).quantum,
+            log: std::mem::take(&mut self.log),
+            ..*self
+        };
+    }
+
     /// How many units it holds at most.
     pub(super) fn max(&self) -> u64 {
         self.max

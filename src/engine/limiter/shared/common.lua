@@ -34,10 +34,11 @@ local function count_askers(state, asker, presence)
   return count
 end
 
--- Whether what the asker relies on has been forgotten here. Then `closed` holds everybody back for a window, once.
+-- Whether what the asker relies on has been forgotten here. Then `closed` holds everybody back for a window, once. A
+-- state that is older than that came back from a copy, and what it says of an earlier loss is of no use.
 local function is_lost(state, epoch, version, window, closed)
   if not epoch or (epoch == state.epoch and version <= state.version) then return false end
-  if epoch == state.epoch then state.epoch, state.hold = math.max(wall, state.epoch + 1), 0 end
+  if epoch >= state.epoch then state.epoch, state.hold = math.max(wall, epoch + 1), 0 end
   if closed and state.hold == 0 then state.hold = state.last + window end
   return true
 end

@@ -52,6 +52,8 @@ struct State {
     sighting: Option<Sighting>,
     epoch: Option<u64>,
     outage: Option<Local>,
+    /// The share of the last outage, and until when what it let through counts in the next one, too.
+    spent: Option<(u64, KeyedRateLimiter, Instant)>,
     /// After state was lost in an outage: what was let through meanwhile counts for a window more.
     lingering: Option<(KeyedRateLimiter, Instant)>,
     refused: HashMap<u128, Instant>,
@@ -60,7 +62,8 @@ struct State {
 #[derive(Clone)]
 enum Local {
     Nothing,
-    Share(KeyedRateLimiter),
+    /// So many requests, and what counts them.
+    Share(u64, KeyedRateLimiter),
     Everything,
 }
 
@@ -101,6 +104,7 @@ impl SharedKeyedRateLimiter {
             sighting: None,
             epoch: None,
             outage: None,
+            spent: None,
             lingering: None,
             refused: HashMap::new(),
         };
@@ -219,8 +223,12 @@ impl Inner {
         state.health.succeed(sent, answer.askers, answer.lost);
         state.sighting = Some(Sighting { server: answer.now, here: sent });
         state.epoch = Some(answer.epoch);
-        if let Some(Local::Share(local)) = state.outage.take().filter(|_| answer.lost) {
-            state.lingering = Some((local, sent + self.window + self.window / 8));
+        let until = Instant::now() + self.window + self.window / 8;
+        if let Some(Local::Share(share, local)) = state.outage.take() {
+            if answer.lost {
+                state.lingering = Some((local.clone(), until));
+            }
+            state.spent = Some((share, local, until));
         }
     }
 
@@ -230,14 +238,24 @@ impl Inner {
         if state.health.retry().is_some() {
             return;
         }
-        let share = |share| KeyedRateLimiter::new(share, self.window, self.max_clients).map(Local::Share);
         state.outage = match state.health.fail(reason) {
             Some(Outage::Everything) => Some(Local::Everything),
-            Some(Outage::Share(permits)) => Some(share(permits).unwrap_or(Local::Nothing)),
+            Some(Outage::Share(share)) => Some(self.share(share, state.spent.take())),
             None => return,
         };
         drop(state);
         self.bell.notify_one();
+    }
+
+    /// A share that remembers what an outage that was just over had of it.
+    fn share(&self, share: u64, spent: Option<(u64, KeyedRateLimiter, Instant)>) -> Local {
+        match spent {
+            Some((same, local, until)) if same == share && until > Instant::now() => {
+                Local::Share(share, local)
+            }
+            _ => KeyedRateLimiter::new(share, self.window, self.max_clients)
+                .map_or(Local::Nothing, |local| Local::Share(share, local)),
+        }
     }
 
     /// What the server's answer means here.
@@ -252,6 +270,7 @@ impl Inner {
                 state.lingering = None;
             }
         }
+        state.spent.take_if(|(.., until)| *until <= now);
         if answer.passes {
             let Answer { remaining, after: reset_after, .. } = *answer;
             return Ok(Decision { limit: self.limit, remaining, reset_after });
@@ -272,7 +291,7 @@ impl Inner {
             (state.outage.clone(), state.health.retry())
         };
         match outage {
-            Some(Local::Share(local)) => local.check(client)?.decision,
+            Some(Local::Share(_, local)) => local.check(client)?.decision,
             Some(Local::Everything) => {
                 Ok(Decision { limit: self.limit, remaining: self.limit - 1, reset_after: self.window })
             }

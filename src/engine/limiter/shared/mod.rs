@@ -101,6 +101,8 @@ impl Sharing {
 
 /// The shortest window that can be shared: an answer may take half of it.
 const SHORTEST: Duration = Duration::from_millis(100);
+/// The longest time in which a burst fills up: the scripts count microseconds in numbers of 53 bits.
+const LONGEST: Duration = Duration::from_hours(100 * 366 * 24);
 
 impl RateLimiter {
     /// A limiter of `max_rate` units per `window`, smooth if it has a `burst`, that is one with all others of this
@@ -124,7 +126,11 @@ impl RateLimiter {
             None => (Terms::window(max_rate, window), format!("window:{micros}")),
             Some(burst) => {
                 check_count("burst", burst, MOST)?;
-                (Terms::smooth(max_rate, window, burst), format!("burst:{burst}:{max_rate}:{micros}"))
+                let terms = Terms::smooth(max_rate, window, burst);
+                if terms.window > LONGEST {
+                    return Err(Error::argument("burst", "must fill up within 100 years to be shared"));
+                }
+                (terms, format!("burst:{burst}:{max_rate}:{micros}"))
             }
         };
         let largest = burst.map_or(max_rate, |burst| burst.min(max_rate));

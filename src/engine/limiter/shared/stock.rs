@@ -66,6 +66,8 @@ pub(in crate::engine::limiter) struct Stock {
     leases: VecDeque<Lease>,
     debts: VecDeque<Debt>,
     fallback: Option<Fallback>,
+    /// What the share gave in earlier outages: it counts for its window in the next one, too.
+    spent: Option<Window>,
     refused_until: Option<Instant>,
     /// What somebody wanted who did not wait for it.
     wish: u64,
@@ -96,6 +98,7 @@ impl Stock {
             leases: VecDeque::new(),
             debts: VecDeque::new(),
             fallback: None,
+            spent: None,
             refused_until: None,
             wish: 0,
             pace: 1,
@@ -267,7 +270,9 @@ impl Stock {
         let Answer { permits, charged, .. } = *answer;
         self.sighting = Some(Sighting { server: answer.now, here: sent });
         self.state = Some((answer.epoch, answer.version));
-        self.fallback = None;
+        if let Some(Fallback::Share(window)) = self.fallback.take() {
+            self.spent = Some(window);
+        }
         self.refused_until = (!answer.again_in.is_zero()).then(|| now + at_least(answer.again_in));
         if permits == 0 {
             return;
@@ -292,7 +297,13 @@ impl Stock {
     }
 
     /// Until the next answer, callers get this besides what is lent already.
-    pub(super) fn fall_back(&mut self, fallback: Fallback) {
+    pub(super) fn fall_back(&mut self, mut fallback: Fallback) {
+        if let Fallback::Share(window) = &mut fallback
+            && let Some(mut spent) = self.spent.take()
+        {
+            spent.resize(window.max());
+            *window = spent;
+        }
         self.fallback = Some(fallback);
         self.refused_until = None;
     }

@@ -163,6 +163,21 @@ async fn what_was_used_during_an_outage_is_told_after_it_for_as_long_as_it_count
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_outage_after_another_gives_no_new_share_before_the_window_of_the_first_is_over() {
+    let (mut stock, now) = (stock(), Instant::now());
+    for share in [10, 10, 5] {
+        stock.fall_back(Fallback::Share(Window::new(share, SECOND)));
+        let used = u64::from(stock.delay(now, 10).is_zero()) * 10;
+        stock.stamp(now, used);
+        assert_eq!(stock.delay(now, 1), SECOND, "{share}");
+        stock.receive(now, &refusal(Duration::ZERO));
+    }
+    stock.fall_back(Fallback::Share(Window::new(12, SECOND)));
+    assert!(stock.delay(now, 2).is_zero() && !stock.delay(now, 3).is_zero());
+    assert!(stock.delay(now + SECOND, 12).is_zero());
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_the_server_is_away_closed_gives_nothing_and_open_everything() {
     let mut stock = stock();
     stock.fall_back(Fallback::Nothing);
