@@ -5,18 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Self
 
+from web3.providers.async_base import AsyncJSONBaseProvider
+
 from genesis_replicator import ChainManager
 from genesis_replicator.exceptions import RpcError
-
-try:
-    from web3.providers.async_base import AsyncJSONBaseProvider
-except ModuleNotFoundError as error:
-    if error.name is None or error.name.partition(".")[0] != "web3":
-        raise
-    raise ModuleNotFoundError(
-        "genesis_replicator.web3 needs web3.py: pip install genesis-replicator[web3]", name="web3"
-    ) from error
-
 from genesis_replicator.web3._params import plain
 
 if TYPE_CHECKING:
@@ -31,8 +23,8 @@ CHAIN = "web3"
 class GenesisProvider(AsyncJSONBaseProvider):
     """Asks the nodes of one chain of a manager.
 
-    What a node answers with an error comes back as web3.py expects it, in the response; what never reached a node, or
-    came back broken, is raised as the package's own exceptions.
+    What a node answers with an error comes back as web3.py expects it, in the response; what never reached a
+    node, or came back broken, is raised as the package's own exceptions.
     """
 
     def __init__(
@@ -120,10 +112,14 @@ class GenesisProvider(AsyncJSONBaseProvider):
         return self._response(result=result)
 
     def _response(self, *, result: Any = None, error: RpcError | None = None) -> RPCResponse:
-        response: Any = {"jsonrpc": "2.0", "id": next(self.request_counter)}
+        response: RPCResponse = {"jsonrpc": "2.0", "id": next(self.request_counter)}
         if error is None:
             response["result"] = result
+        elif error.code is None:
+            # The node has not answered in JSON-RPC: web3.py has no form for that.
+            raise error
         else:
-            told = {"code": error.code, "message": error.details.get("message", str(error))}
-            response["error"] = told if error.data is None else {**told, "data": error.data}
+            response["error"] = {"code": error.code, "message": error.details["message"]}
+            if error.data is not None:
+                response["error"]["data"] = error.data
         return response

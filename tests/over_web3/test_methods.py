@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 pytest.importorskip("web3")
-from web3 import AsyncHTTPProvider, AsyncWeb3  # noqa: E402
+from web3 import AsyncHTTPProvider, AsyncWeb3
 
-from genesis_replicator.web3 import GenesisProvider  # noqa: E402
+from genesis_replicator.web3 import GenesisProvider
 
 Ask = Callable[[AsyncWeb3[Any]], Awaitable[Any]]
 NOBODY = "0x000000000000000000000000000000000000dEaD"
@@ -128,7 +128,15 @@ async def test_a_batch_has_results_and_errors_one_by_one(
 
 
 async def test_contracts_run_the_same(pair: tuple[AsyncWeb3[Any], AsyncWeb3[Any]]) -> None:
-    abi = [{"type": "function", "name": "x", "inputs": [], "outputs": [{"type": "uint256"}], "stateMutability": "view"}]
+    abi = [
+        {
+            "type": "function",
+            "name": "x",
+            "inputs": [],
+            "outputs": [{"type": "uint256"}],
+            "stateMutability": "view",
+        }
+    ]
     results: list[Any] = []
     for w3 in pair:
         for runtime in (RUNTIME, REVERTING):
@@ -136,7 +144,9 @@ async def test_contracts_run_the_same(pair: tuple[AsyncWeb3[Any], AsyncWeb3[Any]
             init = f"60{length:02x}600c60003960{length:02x}6000f3{runtime}"
             account = await first_account(w3)
             made = w3.eth.contract(abi=abi, bytecode=init)
-            receipt = await w3.eth.wait_for_transaction_receipt(await made.constructor().transact({"from": account}))
+            receipt = await w3.eth.wait_for_transaction_receipt(
+                await made.constructor().transact({"from": account})
+            )
             contract = w3.eth.contract(address=receipt["contractAddress"], abi=abi)
             results.append(await outcome(lambda _, c=contract: c.functions.x().call(), w3))  # type: ignore[misc]
     assert results[:2] == results[2:]
