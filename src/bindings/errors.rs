@@ -155,6 +155,7 @@ fn details<'py>(py: Python<'py>, facts: &Facts) -> PyResult<Bound<'py, PyDict>> 
     put("retry_after", facts.retry_after.map(seconds))?;
     put("status", facts.status.map(|status| status.into_pyobject(py).map(Bound::into_any)).transpose()?)?;
     put("code", facts.code.map(|code| code.into_pyobject(py).map(Bound::into_any)).transpose()?)?;
+    put("message", facts.words.as_deref().map(text))?;
     put("class", facts.class.map(|class| text(class.name())))?;
     Ok(details)
 }

@@ -201,6 +201,8 @@ pub struct Facts {
     pub status: Option<u16>,
     /// The JSON-RPC error code.
     pub code: Option<i64>,
+    /// What the node said, in its own words.
+    pub words: Option<String>,
     /// The JSON-RPC error data, as JSON text.
     pub data: Option<Bytes>,
     /// What an error answer means.

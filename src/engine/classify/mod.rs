@@ -88,10 +88,11 @@ impl Classifier {
         let class = table::class_of(&self.custom, family, code, &lower);
         let reason =
             data.as_deref().filter(|_| class == Class::Reverted).and_then(|data| revert::reason(data, scrub));
-        let mut shown = printable(text);
-        if let Some(reason) = reason.as_ref().filter(|reason| !shown.contains(reason.as_str())) {
-            shown = format!("{shown} ({reason})");
-        }
+        let words = printable(text);
+        let shown = match &reason {
+            Some(reason) if !words.contains(reason.as_str()) => &format!("{words} ({reason})"),
+            _ => &words,
+        };
         let message = match code {
             Some(code) => format!("the node answered with error {code}: {shown}"),
             None => format!("the node answered with an error: {shown}"),
@@ -99,6 +100,7 @@ impl Classifier {
         Error::new(class.kind(), message).with(|facts| {
             facts.class = Some(class);
             facts.code = code;
+            facts.words = Some(words);
             facts.retry_after = hints::wait(headers, &lower, data.as_deref());
             facts.suggested = (class == Class::RangeTooLarge).then(|| range::suggestion(&lower)).flatten();
             facts.reason = reason;

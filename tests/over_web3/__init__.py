@@ -1,0 +1,1 @@
+"""web3.py over our provider, beside the same over its own."""
