@@ -20,9 +20,9 @@ const FIRST_CUT: f64 = 0.65;
 const CUT: f64 = 0.95;
 /// and one that follows another soon: the limit has changed.
 const CUT_AGAIN: f64 = 0.7;
-const SOON: Duration = Duration::from_secs(2);
+const SOON: Duration = Duration::from_millis(2500);
 /// What was on its way when the rate was cut is refused, too, and says nothing new.
-const STORM: Duration = Duration::from_millis(500);
+const STORM: Duration = Duration::from_millis(950);
 /// How much the rate grows in a second near the rate that was refused last,
 const GROWTH: f64 = 1.0025;
 const NEAR: f64 = 0.93;
