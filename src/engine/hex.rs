@@ -14,6 +14,14 @@ pub fn encode(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |text, byte| format!("{text}{byte:02x}"))
 }
 
+/// A number as Ethereum writes it, `0x1b4`.
+#[must_use]
+pub fn quantity(text: &str) -> Option<u64> {
+    let digits = text.strip_prefix("0x")?;
+    // The standard library takes a sign, too.
+    u64::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -24,6 +32,17 @@ mod tests {
         assert_eq!(decode(&encode(&bytes)), Some(bytes));
         assert_eq!(decode("Ff"), Some(vec![255]));
         assert_eq!(decode(""), Some(vec![]));
+    }
+
+    #[test]
+    fn quantities_are_numbers() {
+        for (text, number) in [("0x0", Some(0)), ("0x1B4", Some(436)), ("0xffffffffffffffff", Some(u64::MAX))]
+        {
+            assert_eq!(quantity(text), number, "{text}");
+        }
+        for text in ["", "0x", "1", "0x+1", "0x10000000000000000", "0xg"] {
+            assert_eq!(quantity(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! The way of a call: `manager` → `chain` → `limiter` → `pool` → `transport` → `jsonrpc` → `classify`, with one
 //! `deadline` for all of it, counted by `metrics` and told to `log`.
 
+pub mod blocks;
 pub mod chain;
 pub mod classify;
 pub mod config;

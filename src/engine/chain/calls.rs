@@ -100,7 +100,7 @@ impl Chain {
     }
 
     /// The error of a call whose time ran out. With several endpoints it is nobody's in particular.
-    fn timed_out(&self, call: &Call) -> Error {
+    pub(super) fn timed_out(&self, call: &Call) -> Error {
         let error = self.pool().timed_out(call);
         if self.router.endpoints().len() == 1 || error.kind() == Kind::PoolTimeout {
             return error;

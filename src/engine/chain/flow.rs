@@ -138,13 +138,13 @@ impl Inlet {
         .await
     }
 
-    /// Hand a call in. After the end it is forgotten.
-    pub fn put(&self, request: Request) {
+    /// Hand a call in: its number. After the end it is forgotten.
+    pub fn put(&self, request: Request) -> u64 {
         let mut state = lock(&self.0.state);
-        if state.ended {
-            return;
-        }
         let number = state.count;
+        if state.ended {
+            return number;
+        }
         state.count += 1;
         state.open += 1;
         state.handed_in.push_back((number, request));
@@ -153,6 +153,7 @@ impl Inlet {
         if let Some(driver) = driver {
             driver.wake();
         }
+        number
     }
 
     /// No call comes any more.

@@ -8,6 +8,7 @@ use super::check_network;
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::family::Family;
+use crate::engine::hex::quantity;
 use crate::engine::jsonrpc::Request;
 use crate::engine::pool::Pool;
 use crate::engine::printable::printable;
@@ -201,11 +202,6 @@ fn number(answer: &[u8]) -> Option<u64> {
         return Some(number);
     }
     quantity(&serde_json::from_slice::<String>(answer).ok()?)
-}
-
-/// A number as Ethereum writes it.
-pub(super) fn quantity(text: &str) -> Option<u64> {
-    u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
 }
 
 #[cfg(test)]

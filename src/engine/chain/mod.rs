@@ -5,6 +5,7 @@ mod calls;
 mod connect;
 mod flow;
 mod identity;
+mod logs;
 mod many;
 mod route;
 mod status;
@@ -13,6 +14,8 @@ mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::deadline::{Call, Timeout};
 use super::error::{Error, Kind, Result};
@@ -28,6 +31,7 @@ pub use cache::{CACHE_SIZE, cache_size};
 pub use connect::Parts;
 pub use flow::{Flow, Inlet, Taken};
 pub use identity::{Identity, NetworkId};
+pub use logs::{LogFilter, LogOptions, LogPiece, LogStream};
 pub use many::Many;
 pub use route::Policy;
 pub use status::{EndpointStatus, Status};
@@ -161,6 +165,11 @@ impl Chain {
             }
         }
         Ok(true)
+    }
+
+    /// The most blocks that a search for logs may ask for at a time, as far as is known.
+    fn reach(&self) -> Option<u64> {
+        self.router.reach(Instant::now())
     }
 
     async fn verify(&self, pool: &Pool) -> Result<bool> {

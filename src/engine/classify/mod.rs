@@ -27,7 +27,7 @@ use super::printable::printable;
 
 pub use class::Class;
 pub use effect::{Effect, effect_of};
-pub use range::Suggestion;
+pub use range::{Suggestion, width_told};
 pub use reads::only_reads;
 pub use table::ErrorRule;
 

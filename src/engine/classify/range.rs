@@ -1,5 +1,8 @@
 //! What a provider would take instead, when a query is too large for it.
 
+use super::Class;
+use crate::engine::error::Error;
+
 /// The part of the chain that a provider offers to search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Suggestion {
@@ -23,9 +26,17 @@ const BEFORE_WIDTH: [&str; 10] = [
     "limited to ",
 ];
 
+/// The number of blocks that an endpoint says it searches at a time.
+#[must_use]
+pub fn width_told(error: &Error) -> Option<u64> {
+    let facts = error.facts();
+    let words = facts.words.as_ref().filter(|_| facts.class == Some(Class::RangeTooLarge))?;
+    width(&words.to_lowercase())
+}
+
 /// What `text`, in lower case, suggests.
 pub(super) fn suggestion(text: &str) -> Option<Suggestion> {
-    blocks(text).or_else(|| width(text))
+    blocks(text).or_else(|| width(text).map(Suggestion::Width))
 }
 
 /// A pair of block numbers in brackets: `[0x1, 0xa]`.
@@ -36,7 +47,7 @@ fn blocks(text: &str) -> Option<Suggestion> {
     (first <= last).then_some(Suggestion::Blocks(first, last))
 }
 
-fn width(text: &str) -> Option<Suggestion> {
+fn width(text: &str) -> Option<u64> {
     // The same phrases limit other things as well.
     if ["results", "filters", "address", "topics"].iter().any(|other| text.contains(other)) {
         return None;
@@ -48,7 +59,7 @@ fn width(text: &str) -> Option<Suggestion> {
     let (digits, unit) = behind.split_at(end);
     let number: u64 = digits.replace(',', "").parse().ok()?;
     let width = if unit.starts_with('k') { number.checked_mul(1000)? } else { number };
-    (width > 0).then_some(Suggestion::Width(width))
+    (width > 0).then_some(width)
 }
 
 fn number(text: &str) -> Option<u64> {

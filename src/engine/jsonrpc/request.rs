@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::engine::blocks::Blocks;
 use crate::engine::error::{Error, Result};
 
 const VERSION_AND_ID: &[u8] = br#"{"jsonrpc":"2.0","id":"#;
@@ -17,6 +18,7 @@ pub struct Request {
     /// What follows the id, `,"method":"…","params":…}`. The calls of a list share their memory.
     text: Bytes,
     method: Name,
+    blocks: Option<Blocks>,
 }
 
 /// A method's name: in the text, unless it stands there with escapes.
@@ -69,7 +71,19 @@ impl Request {
 
     fn plain(method: &str, params: &str) -> Self {
         let text = [METHOD, method.as_bytes(), PARAMS, params.as_bytes(), b"}"].concat();
-        Self { text: text.into(), method: Name::Plain(method.len()) }
+        Self { text: text.into(), method: Name::Plain(method.len()), blocks: None }
+    }
+
+    /// The same call, known to be about these blocks.
+    #[must_use]
+    pub fn over(self, blocks: Blocks) -> Self {
+        Self { blocks: Some(blocks), ..self }
+    }
+
+    /// The blocks that a node must have, and search, to answer it; `None` when that is not known.
+    #[must_use]
+    pub const fn blocks(&self) -> Option<Blocks> {
+        self.blocks
     }
 
     /// The name of the method.
@@ -150,7 +164,7 @@ impl Written {
     /// The call, which is a part of `text`.
     #[must_use]
     pub fn request(self, text: &Bytes) -> Request {
-        Request { text: text.slice(self.start..self.end), method: self.method }
+        Request { text: text.slice(self.start..self.end), method: self.method, blocks: None }
     }
 }
 

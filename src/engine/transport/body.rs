@@ -7,6 +7,7 @@ use hyper::body::{Body, Incoming};
 
 use super::SendError;
 use super::pace::Pace;
+use crate::engine::classify::Class;
 use crate::engine::deadline::Call;
 use crate::engine::error::{Error, Kind};
 
@@ -66,7 +67,8 @@ pub(super) async fn collect(
 }
 
 pub(super) fn too_large(max_bytes: usize) -> Error {
-    Error::new(Kind::Protocol, format!("the answer is larger than max_response_bytes ({max_bytes})"))
+    let message = format!("the answer is larger than max_response_bytes ({max_bytes})");
+    Error::new(Kind::Protocol, message).with(|facts| facts.class = Some(Class::RangeTooLarge))
 }
 
 /// An exchange that broke off after it had begun.

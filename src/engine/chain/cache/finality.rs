@@ -12,11 +12,12 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::engine::chain::identity::{self, quantity};
+use crate::engine::chain::identity;
 use crate::engine::chain::route::{Circuit, Endpoint};
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Kind, Result};
 use crate::engine::family::Family;
+use crate::engine::hex::quantity;
 use crate::engine::jsonrpc::Request;
 use crate::engine::pool::Pool;
 

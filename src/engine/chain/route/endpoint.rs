@@ -8,8 +8,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::breaker::{Breaker, Circuit};
+use super::reach::Reach;
 use super::remedy::{Blame, blame};
 use super::score::{Carried, Score};
+use crate::engine::blocks::Blocks;
 use crate::engine::error::Error;
 use crate::engine::pool::Pool;
 
@@ -28,6 +30,7 @@ pub(in crate::engine::chain) struct Endpoint {
     breaker: Breaker,
     head: AtomicU64,
     lagging: AtomicBool,
+    reach: Reach,
     /// The methods that it does not know, and until when that is believed.
     lacks: Mutex<HashMap<Box<str>, Instant>>,
     /// Why it is left alone, or what went wrong last.
@@ -43,7 +46,7 @@ pub(super) enum Fitness {
     Lagging,
     /// It asked to slow down, and will be asked when that is over.
     Cooling(Instant),
-    /// It did not know the method the last time.
+    /// It did not know the method the last time, or is asked for more blocks than it searches.
     Lacking,
 }
 
@@ -56,6 +59,7 @@ impl Endpoint {
             breaker: Breaker::default(),
             head: AtomicU64::new(UNKNOWN),
             lagging: AtomicBool::new(false),
+            reach: Reach::default(),
             lacks: Mutex::default(),
             trouble: Mutex::default(),
         }
@@ -91,12 +95,17 @@ impl Endpoint {
         lock(&self.trouble).clone()
     }
 
-    /// How well it suits a call of `method`; `None` while it is left alone.
-    pub(super) fn fitness(&self, method: &str, now: Instant) -> Option<Fitness> {
+    /// How many blocks it searches at a time.
+    pub(super) const fn reach(&self) -> &Reach {
+        &self.reach
+    }
+
+    /// How well it suits a call of `method`, over `blocks` if any; `None` while it is left alone.
+    pub(super) fn fitness(&self, method: &str, blocks: Option<Blocks>, now: Instant) -> Option<Fitness> {
         if !self.breaker.is_closed() {
             return None;
         }
-        Some(if self.lacks_now(method, now) {
+        Some(if self.lacks_now(method, now) || self.reach.is_beyond(blocks, now) {
             Fitness::Lacking
         } else if let Some(until) = self.pool.cools_until(now) {
             Fitness::Cooling(until)

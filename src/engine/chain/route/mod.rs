@@ -5,6 +5,7 @@ mod budget;
 mod endpoint;
 mod pace;
 mod race;
+mod reach;
 mod remedy;
 mod score;
 mod submit;
@@ -23,6 +24,7 @@ use self::pace::Pace;
 use self::race::Race;
 use self::remedy::Remedy;
 use super::identity::Identity;
+use crate::engine::blocks::Blocks;
 use crate::engine::classify::{Effect, effect_of};
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Result};
@@ -131,7 +133,7 @@ impl Router {
         let mut tried = vec![false; self.endpoints.len()];
         let mut failure = None;
         // Nothing in particular will be asked.
-        while let Some(index) = self.pick("", &tried, Instant::now()) {
+        while let Some(index) = self.pick("", None, &tried, Instant::now()) {
             tried[index] = true;
             let pool = self.endpoints[index].pool();
             match pool.lease(timeout).await {
@@ -175,10 +177,17 @@ impl Router {
         Box::pin(Race::new(self, request, timeout, call).run()).await
     }
 
-    /// The endpoint to ask for `method`, but for those that were `tried`: of two by chance the one that is expected to
-    /// answer first, out of those that suit best.
-    fn pick(&self, method: &str, tried: &[bool], now: Instant) -> Option<usize> {
-        let fit = |index: usize| self.endpoints[index].fitness(method, now).map(|fitness| (index, fitness));
+    /// The most blocks that may be searched at a time: as many as the best of the endpoints takes, where all have told.
+    pub(super) fn reach(&self, now: Instant) -> Option<u64> {
+        let open = self.endpoints.iter().filter(|endpoint| endpoint.circuit() == Circuit::Closed);
+        open.map(|endpoint| endpoint.reach().most(now)).reduce(|one, other| Some(one?.max(other?))).flatten()
+    }
+
+    /// The endpoint to ask for `method`, over `blocks` if any, but for those that were `tried`: of two by chance the one
+    /// that is expected to answer first, out of those that suit best.
+    fn pick(&self, method: &str, blocks: Option<Blocks>, tried: &[bool], now: Instant) -> Option<usize> {
+        let fitness = |index: usize| self.endpoints[index].fitness(method, blocks, now);
+        let fit = |index: usize| fitness(index).map(|fitness| (index, fitness));
         let open: Vec<(usize, Fitness)> =
             (0..self.endpoints.len()).filter(|index| !tried[*index]).filter_map(fit).collect();
         let best = open.iter().map(|(_, fitness)| *fitness).min()?;

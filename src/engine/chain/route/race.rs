@@ -11,7 +11,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::remedy::{Remedy, remedy, wait};
-use super::{Router, submit};
+use super::{Router, reach, submit};
 use crate::engine::classify::Effect;
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Phase, Result};
@@ -77,6 +77,7 @@ impl<'a> Race<'a> {
         let mut race = Self::new(router, request, timeout, call);
         race.tried.fill(true);
         race.asks = 1;
+        race.heed(0, &error);
         race.error = Some((0, error));
         race
     }
@@ -123,9 +124,14 @@ impl<'a> Race<'a> {
         sleep(if hedged { self.router.pace.late_after(Instant::now()) } else { NEVER })
     }
 
+    /// Who is asked next, if anybody is left.
+    fn pick(&self) -> Option<usize> {
+        self.router.pick(self.request.method(), self.request.blocks(), &self.tried, Instant::now())
+    }
+
     /// Who else may be asked while somebody is.
     fn other(&self) -> Option<usize> {
-        let other = self.router.pick(self.request.method(), &self.tried, Instant::now())?;
+        let other = self.pick()?;
         self.router.hedges.spend().then_some(other)
     }
 
@@ -138,6 +144,9 @@ impl<'a> Race<'a> {
         async move {
             let endpoint = &router.endpoints[index];
             let _carried = endpoint.carry();
+            if let Err(error) = reach::check(endpoint, request, &call).await {
+                return (index, Err(error));
+            }
             (index, endpoint.pool().attempt(request, timeout, &call, None).await)
         }
     }
@@ -157,11 +166,19 @@ impl<'a> Race<'a> {
             Err(error) => error,
         };
         router.failed(index, self.request.method(), &error, took, now);
+        self.heed(index, &error);
         if remedy(&error, self.effect) == Remedy::Raise {
             return Some(Err(error));
         }
         self.error = Some((index, error));
         None
+    }
+
+    /// Remember how many blocks an endpoint searches at a time, if that is what it says.
+    fn heed(&self, index: usize, error: &Error) {
+        if let Some(blocks) = self.request.blocks() {
+            self.router.endpoints[index].reach().heed(blocks, error, Instant::now());
+        }
     }
 
     /// The hash of a transaction that a node took before its answer was lost.
@@ -209,14 +226,14 @@ impl<'a> Race<'a> {
     /// Who is asked next: another endpoint, or after a while the first ones again.
     async fn next_endpoint(&mut self) -> Result<usize> {
         let Some((_, error)) = self.error.clone() else {
-            let first = self.router.pick(self.request.method(), &self.tried, Instant::now());
+            let first = self.pick();
             return first.ok_or_else(|| self.router.nobody());
         };
         let remedy = remedy(&error, self.effect);
         if remedy == Remedy::Raise {
             return Err(error);
         }
-        if let Some(other) = self.router.pick(self.request.method(), &self.tried, Instant::now()) {
+        if let Some(other) = self.pick() {
             return if self.may_send_more(&error) { Ok(other) } else { Err(error) };
         }
         self.rounds += 1;
@@ -231,7 +248,7 @@ impl<'a> Race<'a> {
         }
         sleep(wait).await;
         self.tried.fill(false);
-        self.router.pick(self.request.method(), &self.tried, Instant::now()).ok_or(error)
+        self.pick().ok_or(error)
     }
 
     /// Whether one more request may be sent. What never reached a node did not burden it.

@@ -38,6 +38,8 @@ pub(super) enum Blame {
 pub(super) fn remedy(error: &Error, effect: Effect) -> Remedy {
     let may_repeat = effect != Effect::Changes || was_refused(error);
     let remedy = match error.kind() {
+        // An answer that is longer than is read would be as long elsewhere.
+        Kind::Protocol if is_too_long(error) => Remedy::Raise,
         Kind::ChainConnection | Kind::ConnectionClosed | Kind::ConnectTimeout | Kind::Protocol => {
             Remedy::Again
         }
@@ -58,6 +60,7 @@ pub(super) fn remedy(error: &Error, effect: Effect) -> Remedy {
 /// What `error` says about the endpoint that it came from.
 pub(super) fn blame(error: &Error) -> Blame {
     match error.kind() {
+        Kind::Protocol if is_too_long(error) => Blame::None,
         Kind::ConnectionClosed | Kind::RequestTimeout | Kind::Protocol => Blame::Failure,
         Kind::ChainConnection
         | Kind::ConnectTimeout
@@ -68,6 +71,10 @@ pub(super) fn blame(error: &Error) -> Blame {
         _ if error.facts().class == Some(Class::Transient) => Blame::Failure,
         _ => Blame::None,
     }
+}
+
+fn is_too_long(error: &Error) -> bool {
+    error.facts().class == Some(Class::RangeTooLarge)
 }
 
 /// Whether the node cannot have acted on it: it was never sent, or was turned away.
@@ -135,6 +142,8 @@ mod tests {
             );
         }
         assert_eq!(remedy(&error(Kind::PoolTimeout, None), Effect::Reads), Remedy::Raise);
+        let too_long = error(Kind::Protocol, Some(RangeTooLarge));
+        assert_eq!((remedy(&too_long, Effect::Reads), blame(&too_long)), (Remedy::Raise, Blame::None));
     }
 
     #[test]
