@@ -27,6 +27,7 @@ __all__ = [
     "KeyedRateLimiter",
     "LazyMapping",
     "LazySequence",
+    "LogStream",
     "MetricsCollector",
     "RateLimitDecision",
     "RateLimiter",
@@ -219,6 +220,23 @@ class ChainManager:
         timeout: float | None = None,
         return_exceptions: bool = False,
     ) -> Stream: ...
+    def stream_logs(
+        self,
+        chain_id: str,
+        filter: Mapping[str, Any],
+        *,
+        concurrency: int | None = None,
+        timeout: float | None = None,
+    ) -> LogStream: ...
+    def get_logs(
+        self,
+        chain_id: str,
+        filter: Mapping[str, Any],
+        *,
+        on_progress: Callable[[int, int], object] | None = None,
+        concurrency: int | None = None,
+        timeout: float | None = None,
+    ) -> collections.abc.Coroutine[Any, Any, list[Any]]: ...
     def verify_credentials(self, chain_id: str) -> Coroutine[bool]: ...
     def get_pool_metrics(self, chain_id: str | None = None) -> Coroutine[dict[str, Any]]: ...
     def __aenter__(self) -> Coroutine[Self]: ...
@@ -229,6 +247,14 @@ class ChainManager:
         tb: TracebackType | None,
         /,
     ) -> Coroutine[None]: ...
+
+# What `ChainManager.stream_logs` gives.
+@final
+class LogStream(AsyncIterator[tuple[range, list[Any]]]):
+    @property
+    def blocks(self) -> range | None: ...
+    def __anext__(self) -> Coroutine[tuple[range, list[Any]]]: ...
+    def aclose(self) -> Coroutine[None]: ...
 
 # What `ChainManager.stream` gives.
 @final

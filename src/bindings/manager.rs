@@ -10,6 +10,7 @@ use super::bridge::Coroutine;
 use super::endpoints::ChainOptions;
 use super::errors::to_py;
 use super::logging;
+use super::logs::LogStream;
 use super::metrics::MetricsCollector;
 use super::process::Owned;
 use super::stream::Stream;
@@ -88,51 +89,7 @@ impl ChainManager {
         self.stopping(py, "ChainManager.__aexit__", 5.0)
     }
 
-    /// Connect to a chain under a label of your own: `True`. Again with equal arguments it does nothing.
-    ///
-    /// Args:
-    ///     chain_id: The label, such as `"eth_mainnet"`.
-    ///     endpoint: The node's URL, `https://…` or `http://…`; or several, each a URL or a mapping with a `url` and
-    ///         with `credentials`, `headers`, `proxy`, `ca`, `client_cert`, `rate_limit` and `weight` of its own.
-    ///     credentials: `api_key` (with `placement`), `bearer_token`, `username` and `password`, `cookie_file`,
-    ///         `jwt_secret`, `headers`. `None` and `{}` are none. Or a callable that returns them, or an awaitable of
-    ///         them: it is called on the caller's event loop when they are needed, and once more by a call whose
-    ///         credentials the node refuses. Callers at the same time share one call of it.
-    ///     timeout: Seconds for all of it; the manager's `request_timeout` by default.
-    ///     network_id: The chain id, network name or genesis hash that the node must have.
-    ///     rate_limit: Requests per second to each endpoint, a `RateLimiter` that may be shared, `"adaptive"` for what
-    ///         each endpoint is found to allow (more while callers want it, less when it refuses; what was found is the
-    ///         `learned_rate` of `get_chain_status`, in requests per second), or the name of a
-    ///         provider's plan, which counts what each method costs there, in all the plan's windows: `"alchemy/free"`,
-    ///         `"chainstack/developer"`, `"chainstack/growth"`, `"chainstack/business"`, `"drpc/free"`, `"infura/free"`,
-    ///         `"infura/developer"`, `"infura/team"`, `"solana/public"`. A call that costs more than a window holds takes
-    ///         all of it. Figures and sources, as of November 2026, are in `src/engine/plans.rs`.
-    ///     headers: More HTTP headers.
-    ///     proxy: `http://…` or `socks5://…` to go through.
-    ///     trust_env: Whether the environment's proxy settings count.
-    ///     ca: Certificates (PEM text, or a file) to trust besides the system's.
-    ///     client_cert: Our certificate and key: PEM, a file with both, or a pair of files.
-    ///     allow_plaintext: Whether credentials may go over plain http to a host that is not this one.
-    ///     address_policy: Which addresses may be dialled: `"any"`, the default, `"public"`, `"private"`, or a list of
-    ///         networks such as `["10.0.0.0/8", "203.0.113.7"]`. Link-local addresses, and those where clouds keep the
-    ///         metadata of a machine, never are.
-    ///     max_response_bytes: The longest answer that is read, 64 MiB by default.
-    ///     error_rules: What error answers of this endpoint mean, before the package's own table is asked: mappings of
-    ///         `means` (a class, as in `GenesisError.details["class"]`) and `codes`, `contains` or both.
-    ///     retries: How often a call is made again, after a wait, when it has failed at every endpoint in a way that may
-    ///         pass; 2 by default. Only what can be made twice without harm, and never beyond the deadline.
-    ///     hedging: Whether a read that takes longer than nineteen of twenty is made at another endpoint too.
-    ///     max_lag: By how many blocks an endpoint may be behind the others before it is set aside; 5 by default on
-    ///         Ethereum and its kin.
-    ///     safe_methods: Methods besides the known ones that change nothing at a node, and may be made twice.
-    ///     cache: Whether results that cannot change are kept, and equal calls under way made once: `True` for 64 MiB of
-    ///         them, or a number of bytes. What is asked for by hash is kept, by number once that block is final; never
-    ///         what a tag such as `latest` names, null or an error.
-    ///
-    /// Raises:
-    ///     ConfigurationError: An argument is not usable.
-    ///     SecurityError: The credentials cannot be right, or would travel unprotected.
-    ///     ChainConnectionError: The node cannot be reached, or is not who it should be; its cause is chained.
+    #[doc = include_str!("manager/connect_to_chain.txt")]
     #[pyo3(signature = (
         chain_id, endpoint, credentials=None, *, timeout=None, network_id=None, rate_limit=None, headers=None,
         proxy=None, trust_env=false, ca=None, client_cert=None, allow_plaintext=false, address_policy=None,
@@ -309,6 +266,68 @@ impl ChainManager {
     ) -> PyResult<Stream> {
         let options = ManyOptions { concurrency, timeout, return_exceptions };
         self.streaming(py, chain_id, calls, &options)
+    }
+
+    /// Give the logs of any number of blocks, piece by piece, in their order.
+    ///
+    /// So many blocks are asked for at a time as the nodes take: what they say of their limits is heeded and remembered,
+    /// and what is too much for them, or looks cut off, is asked for in smaller pieces. Blocks that are not there yet
+    /// are not searched.
+    ///
+    /// Args:
+    ///     chain_id: The label.
+    ///     filter: What `eth_getLogs` takes: `address`, `topics`, `fromBlock` and `toBlock`, each a number, `0x…`,
+    ///         `"earliest"`, `"finalized"`, `"safe"` or `"latest"`, the default.
+    ///     concurrency: How many requests may be under way, 8 by default.
+    ///     timeout: Seconds for each request; the manager's `request_timeout` by default.
+    ///
+    /// Returns:
+    ///     An async iterator of pairs: a `range` of blocks, and the list of their logs. Together they are all blocks,
+    ///     which are its `blocks`. The requests under way end with `await aclose()`, or when the iterator is dropped.
+    ///
+    /// Raises:
+    ///     ConfigurationError: An argument is not usable.
+    ///     RangeTooLargeError: A single block has more logs than the node gives.
+    ///     ProtocolError: The node gave other logs than those that were asked for.
+    #[pyo3(signature = (chain_id, filter, *, concurrency=None, timeout=None))]
+    fn stream_logs(
+        &self,
+        py: Python<'_>,
+        chain_id: String,
+        filter: &Bound<'_, PyAny>,
+        concurrency: Option<i64>,
+        timeout: Option<f64>,
+    ) -> PyResult<LogStream> {
+        self.searching(py, chain_id, filter, concurrency, (timeout, None))
+    }
+
+    /// All logs of any number of blocks, as one list: what `stream_logs` gives.
+    ///
+    /// Args:
+    ///     chain_id: The label.
+    ///     filter: As for `stream_logs`.
+    ///     on_progress: Called with the number of blocks that are searched, and with that of all of them.
+    ///     concurrency: How many requests may be under way, 8 by default.
+    ///     timeout: Seconds for all of it; by default each request has the manager's `request_timeout`.
+    ///
+    /// Raises:
+    ///     As `stream_logs`.
+    #[pyo3(signature = (chain_id, filter, *, on_progress=None, concurrency=None, timeout=None))]
+    fn get_logs<'py>(
+        &self,
+        py: Python<'py>,
+        chain_id: String,
+        filter: &Bound<'py, PyAny>,
+        on_progress: Option<&Bound<'py, PyAny>>,
+        concurrency: Option<i64>,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        match self.searching(py, chain_id, filter, concurrency, (None, timeout)) {
+            Ok(pieces) => {
+                py.import("genesis_replicator._logs")?.getattr("collect")?.call1((pieces, on_progress))
+            }
+            Err(error) => Ok(Coroutine::failed("ChainManager.get_logs", error).into_pyobject(py)?.into_any()),
+        }
     }
 
     /// Ask the node whether it accepts the credentials.

@@ -21,6 +21,7 @@ mod lazy;
 mod limiter;
 mod listing;
 mod logging;
+mod logs;
 mod manager;
 mod metrics;
 mod place;
@@ -47,6 +48,8 @@ mod _native {
     use super::lazy::{LazyMapping, LazySequence};
     #[pymodule_export]
     use super::limiter::RateLimiter;
+    #[pymodule_export]
+    use super::logs::LogStream;
     #[pymodule_export]
     use super::manager::ChainManager;
     #[pymodule_export]

@@ -9,11 +9,12 @@ use crate::bindings::bridge::{Coroutine, Start};
 use crate::bindings::decode::Decode;
 use crate::bindings::endpoints::ChainOptions;
 use crate::bindings::errors::to_py;
+use crate::bindings::logs::{LogStream, Search};
 use crate::bindings::metrics::{MetricsCollector, to_dict};
 use crate::bindings::place::place;
 use crate::bindings::stream::{Plan, Stream};
 use crate::bindings::{answers, connection, listing, logging};
-use crate::engine::chain::Many;
+use crate::engine::chain::{LogFilter, LogOptions, Many};
 use crate::engine::{config, error};
 
 /// How many calls are made, and what becomes of one that fails.
@@ -195,6 +196,33 @@ impl ChainManager {
             return_exceptions: options.return_exceptions,
         };
         Stream::new(plan, calls)
+    }
+
+    /// A search for logs; `each` and `together` are timeouts.
+    pub(super) fn searching(
+        &self,
+        py: Python<'_>,
+        chain_id: String,
+        filter: &Bound<'_, PyAny>,
+        concurrency: Option<i64>,
+        (each, together): (Option<f64>, Option<f64>),
+    ) -> PyResult<LogStream> {
+        let params = PyList::new(py, [filter])?;
+        let request = arguments::request(py, "eth_getLogs", Some(params.as_any()))?;
+        let options = || {
+            Ok(LogOptions {
+                concurrency: concurrency.map(|most| config::count("concurrency", most, 1)).transpose()?,
+                each: config::timeout(each)?,
+                together: config::timeout(together)?,
+            })
+        };
+        let raise = |error| to_py(py, error);
+        Ok(LogStream::new(Search {
+            manager: self.engine()?.clone(),
+            chain_id,
+            filter: LogFilter::new(request.params()).map_err(raise)?,
+            options: options().map_err(raise)?,
+        }))
     }
 
     pub(super) fn verifying(&self, chain_id: String) -> PyResult<Coroutine> {

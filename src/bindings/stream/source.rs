@@ -99,7 +99,9 @@ fn pull(calls: &Bound<'_, PyIterator>, inlet: &Inlet) -> PyResult<bool> {
     let mut calls = calls.clone();
     while inlet.has_room() {
         match calls.next() {
-            Some(call) => inlet.put(pair(&call?)?),
+            Some(call) => {
+                inlet.put(pair(&call?)?);
+            }
             None => return Ok(false),
         }
     }

@@ -50,7 +50,8 @@ pub(super) fn remedy(error: &Error, effect: Effect) -> Remedy {
         | Kind::ChainMismatch => Remedy::Elsewhere,
         _ => match error.facts().class {
             Some(Class::RateLimited | Class::Transient) => Remedy::Again,
-            Some(Class::NodeBehind | Class::MethodNotSupported) => Remedy::Elsewhere,
+            // Endpoints differ in what they take.
+            Some(Class::NodeBehind | Class::MethodNotSupported | Class::RangeTooLarge) => Remedy::Elsewhere,
             _ => Remedy::Raise,
         },
     };
@@ -133,7 +134,7 @@ mod tests {
     #[test]
     fn what_would_be_the_same_everywhere_is_told_at_once() {
         use Class::{AlreadyKnown, Invalid, RangeTooLarge, Rejected, Reverted, SenderLimited, Unknown};
-        for class in [AlreadyKnown, Invalid, RangeTooLarge, Rejected, Reverted, SenderLimited, Unknown] {
+        for class in [AlreadyKnown, Invalid, Rejected, Reverted, SenderLimited, Unknown] {
             let error = answer(class);
             assert_eq!(
                 (remedy(&error, Effect::Reads), blame(&error)),
@@ -155,6 +156,7 @@ mod tests {
         }
         assert_eq!(blame(&answer(Class::MethodNotSupported)), Blame::Lacks);
         assert_eq!(blame(&answer(Class::QuotaExhausted)), Blame::Outage);
+        assert_eq!(remedy(&answer(Class::RangeTooLarge), Effect::Reads), Remedy::Elsewhere);
         assert_eq!(blame(&answer(Class::NodeBehind)), Blame::None);
     }
 

@@ -1,0 +1,145 @@
+//! `LogStream`: logs of any number of blocks, piece by piece.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use pyo3::exceptions::PyStopAsyncIteration;
+use pyo3::prelude::*;
+use pyo3::types::PyRange;
+
+use super::answers;
+use super::bridge::{Coroutine, Finished, Start, lock};
+use super::errors::to_py;
+use super::json_in::Decoder;
+use super::process::Owned;
+use super::runtime::{self, Io};
+use crate::engine::blocks::Blocks;
+use crate::engine::chain::{LogFilter, LogOptions, LogPiece, LogStream as Engine};
+use crate::engine::manager::Manager;
+
+/// What is searched, and how.
+pub struct Search {
+    pub manager: Manager,
+    pub chain_id: String,
+    pub filter: LogFilter,
+    pub options: LogOptions,
+}
+
+/// The logs of `ChainManager.stream_logs`, as pairs of a `range` of blocks and the list of their logs.
+///
+/// It is an async iterator. Its requests are ended by `await aclose()`, and when nobody holds it any more.
+#[pyclass(frozen, module = "genesis_replicator")]
+pub struct LogStream(Owned<Mutex<Stage>>);
+
+enum Stage {
+    /// Nothing was asked for yet.
+    New(Search),
+    Open(Arc<Engine>, Arc<Io>),
+    Closed,
+}
+
+impl LogStream {
+    /// A search that begins when the first piece is asked for.
+    pub fn new(search: Search) -> Self {
+        Self(Owned::new(Mutex::new(Stage::New(search))))
+    }
+
+    /// The search; it begins now if it has not. `None` after the end.
+    fn running(&self, py: Python<'_>) -> PyResult<Option<Arc<Engine>>> {
+        let mut stage = lock(self.0.get()?);
+        match std::mem::replace(&mut *stage, Stage::Closed) {
+            Stage::New(search) => {
+                let io = runtime::io(py)?;
+                let chain = search.manager.chain(&search.chain_id).map_err(|error| to_py(py, error))?;
+                let runtime = io.enter();
+                let engine = Arc::new(Engine::new(chain, search.filter, search.options));
+                drop(runtime);
+                *stage = Stage::Open(engine, io);
+            }
+            begun => *stage = begun,
+        }
+        Ok(match &*stage {
+            Stage::Open(engine, _) => Some(Arc::clone(engine)),
+            _ => None,
+        })
+    }
+
+    fn close(&self) {
+        // In a child after a fork there is nothing that could be ended.
+        let Ok(stage) = self.0.get() else { return };
+        let stage = std::mem::replace(&mut *lock(stage), Stage::Closed);
+        if let Stage::Open(engine, io) = stage {
+            let _runtime = io.enter();
+            engine.close();
+        }
+    }
+}
+
+#[pymethods]
+impl LogStream {
+    /// All blocks that are searched, as a `range`; `None` before the first piece, and when there are none.
+    #[getter]
+    fn blocks<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyRange>>> {
+        match &*lock(self.0.get()?) {
+            Stage::Open(engine, _) => engine.blocks().map(|blocks| range(py, blocks)).transpose(),
+            _ => Ok(None),
+        }
+    }
+
+    fn __aiter__<'a, 'py>(slf: &'a Bound<'py, Self>) -> &'a Bound<'py, Self> {
+        slf
+    }
+
+    fn __anext__(slf: &Bound<'_, Self>) -> Coroutine {
+        const NAME: &str = "LogStream.__anext__";
+        let engine = match slf.get().running(slf.py()) {
+            Ok(engine) => engine,
+            Err(error) => return Coroutine::failed(NAME, error),
+        };
+        let next = async move {
+            match engine {
+                Some(engine) => engine.next().await,
+                None => Ok(None),
+            }
+        };
+        // Looking through the answers is work, and not the event loop's.
+        Coroutine::new(NAME, Start::Spawn, next, give).keeping(slf.clone().into_any().unbind())
+    }
+
+    /// End every request that is under way. The second time does nothing.
+    fn aclose(slf: &Bound<'_, Self>) -> Coroutine {
+        let stream = slf.clone().unbind();
+        let close = move |py: Python<'_>, ()| {
+            stream.get().close();
+            answers::none(py, ())
+        };
+        Coroutine::new("LogStream.aclose", Start::Poll, async { Ok(()) }, close)
+    }
+}
+
+impl Drop for LogStream {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn range(py: Python<'_>, blocks: Blocks) -> PyResult<Bound<'_, PyRange>> {
+    let edge = |block: u64| isize::try_from(block).unwrap_or(isize::MAX);
+    PyRange::new(py, edge(blocks.first()), edge(blocks.last().saturating_add(1)))
+}
+
+/// The pair that a piece is in Python, or the end of the stream.
+fn give(py: Python<'_>, piece: Option<LogPiece>) -> PyResult<Finished> {
+    match piece.and_then(LogPiece::take) {
+        Some((blocks, text)) => go_on(py, blocks, text, Decoder::default()),
+        None => Err(PyStopAsyncIteration::new_err(())),
+    }
+}
+
+/// Decodes for one slice. What is left waits until the event loop has had its turn.
+fn go_on(py: Python<'_>, blocks: Blocks, text: Bytes, mut decoder: Decoder) -> PyResult<Finished> {
+    match decoder.slice(py, &text).map_err(|error| answers::refused(py, error))? {
+        Some(logs) => Ok((range(py, blocks)?, logs).into_pyobject(py)?.into_any().unbind().into()),
+        None => Ok(Finished::Later(Box::new(move |py| go_on(py, blocks, text, decoder)))),
+    }
+}
