@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -61,7 +62,7 @@ async def test_a_hundred_thousand_blocks_come_whole_through_any_limit(
     asked: list[int] = []
     long.serve(node, asked=asked, **limits)
     assert await chain.get_logs("eth", ALL) == long.logs(0, long.head)
-    assert len(asked) <= 150, asked
+    assert len(asked) <= 250, asked
 
 
 async def test_nodes_with_different_limits_give_the_whole_together(
@@ -96,26 +97,25 @@ async def test_who_takes_many_blocks_is_asked_for_them(
     long.serve(wide)
     await manager.connect_to_chain("eth", [narrow.url, wide.url])
     assert await manager.get_logs("eth", ALL) == long.logs(0, long.head)
-    # It may be asked once before it has told, and hedged once or twice.
-    assert len(asked) <= 5, asked
+    # Once before it has told, and once more if that was when another was late.
+    assert len(asked) <= 2, asked
 
 
 async def test_a_node_that_lacks_the_newest_blocks_is_not_believed(
     small: Ledger, manager: ChainManager, new_node: NewNode
 ) -> None:
     behind, ahead = new_node(), new_node()
+    # Not by so much that it would be set aside for it, and quicker where it matters.
     small.serve(behind, head=97)
-    small.serve(ahead)
+    behind.on("eth_blockNumber", Reply("0x61", delay=0.02))
+    small.serve(ahead, before=lambda first, last: Reply(small.logs(first, last), delay=0.02))
     await manager.connect_to_chain("eth", [behind.url, ahead.url])
-    for _ in range(20):
-        assert await manager.get_logs("eth", {"fromBlock": 0, "toBlock": 99}, concurrency=1) in (
-            small.logs(0, 97),
-            small.logs(0, 99),
-        )
-    seen = {}
-    async for blocks, logs in manager.stream_logs("eth", {"fromBlock": 0, "toBlock": 99}):
-        seen[blocks] = logs
-    assert all(logs == small.logs(blocks.start, blocks.stop - 1) for blocks, logs in seen.items())
+    for _ in range(30):
+        pieces = manager.stream_logs("eth", {"fromBlock": 0, "toBlock": 99})
+        logs = [log async for _, found in pieces for log in found]
+        # Who tells what the newest block is may be the one behind.
+        assert pieces.blocks is not None
+        assert logs == small.logs(0, pieces.blocks.stop - 1)
 
 
 async def test_nobody_has_the_blocks_any_more(
@@ -170,26 +170,26 @@ async def test_an_error_of_the_callback_ends_the_search(
 ) -> None:
     small.serve(node)
     with pytest.raises(ZeroDivisionError):
-        await chain.get_logs("eth", ALL, on_progress=lambda done, all_: 1 // 0)
+        await chain.get_logs("eth", ALL, on_progress=lambda *_: 1 // 0)
 
 
 @pytest.mark.parametrize(
-    ("edges", "first", "last"),
+    ("edges", "found"),
     [
-        ({}, 99, 99),
-        ({"fromBlock": "earliest", "toBlock": "0x9"}, 0, 9),
-        ({"fromBlock": 90}, 90, 99),
-        ({"fromBlock": "0x5A", "toBlock": 1_000_000}, 90, 99),
-        ({"fromBlock": "finalized", "toBlock": "safe"}, 60, 80),
+        ({}, (99, 99)),
+        ({"fromBlock": "earliest", "toBlock": "0x9"}, (0, 9)),
+        ({"fromBlock": 90}, (90, 99)),
+        ({"fromBlock": "0x5A", "toBlock": 1_000_000}, (90, 99)),
+        ({"fromBlock": "finalized", "toBlock": "safe"}, (60, 80)),
     ],
 )
 async def test_edges_are_numbers_or_names(
-    edges: dict[str, Any], first: int, last: int, small: Ledger, chain: ChainManager, node: FaultServer
+    edges: dict[str, Any], found: tuple[int, int], small: Ledger, chain: ChainManager, node: FaultServer
 ) -> None:
     small.serve(node)
     named = {"finalized": "0x3c", "safe": "0x50"}
     node.on("eth_getBlockByNumber", lambda params: {"number": named[params[0]], "hash": "0x1"})
-    assert await chain.get_logs("eth", edges) == small.logs(first, last)
+    assert await chain.get_logs("eth", edges) == small.logs(*found)
 
 
 async def test_nothing_is_searched_beyond_the_head(
@@ -236,12 +236,12 @@ async def test_other_logs_than_those_that_were_asked_for_are_refused(
         await chain.get_logs("eth", {"fromBlock": 0, "toBlock": 9})
 
 
-@pytest.mark.parametrize("is_silent", [True, False])
+@pytest.mark.parametrize("how", ["silent", "told"])
 async def test_a_block_with_more_logs_than_the_node_gives_is_told(
-    is_silent: bool, chain: ChainManager, node: FaultServer
+    how: str, chain: ChainManager, node: FaultServer
 ) -> None:
-    Ledger([1, 1, 2_500, 1]).serve(node, most_logs=1_000, is_silent=is_silent)
-    with pytest.raises(RangeTooLargeError, match="block 2 has more logs|more than 1000"):
+    Ledger([1, 1, 2_500, 1]).serve(node, most_logs=1_000, is_silent=how == "silent")
+    with pytest.raises(RangeTooLargeError, match=r"block 2 has more logs|more than 1000"):
         await chain.get_logs("eth", ALL)
 
 
@@ -267,13 +267,13 @@ async def test_other_errors_are_the_callers(small: Ledger, chain: ChainManager, 
 @pytest.mark.parametrize(
     ("given", "argument"),
     [
-        ({"filter": 7}, "filter"),
-        ({"filter": {"blockHash": "0x1"}}, "filter"),
-        ({"filter": {"fromBlock": 5, "toBlock": 4}}, "filter"),
-        ({"filter": {"fromBlock": "pending"}}, "filter"),
-        ({"filter": {"address": object()}}, "params"),
-        ({"filter": {}, "concurrency": 0}, "concurrency"),
-        ({"filter": {}, "timeout": -1}, "timeout"),
+        ({"filter_params": 7}, "filter_params"),
+        ({"filter_params": {"blockHash": "0x1"}}, "filter_params"),
+        ({"filter_params": {"fromBlock": 5, "toBlock": 4}}, "filter_params"),
+        ({"filter_params": {"fromBlock": "pending"}}, "filter_params"),
+        ({"filter_params": {"address": object()}}, "params"),
+        ({"filter_params": {}, "concurrency": 0}, "concurrency"),
+        ({"filter_params": {}, "timeout": -1}, "timeout"),
     ],
 )
 async def test_bad_arguments_are_named(given: dict[str, Any], argument: str, chain: ChainManager) -> None:
@@ -299,23 +299,21 @@ async def test_a_cancelled_reader_loses_nothing(
     small: Ledger, chain: ChainManager, node: FaultServer
 ) -> None:
     small.serve(node, most_blocks=3)
-    node.on("eth_blockNumber", Reply("0x63", delay=0.01))
     pieces = chain.stream_logs("eth", ALL)
     logs: list[Any] = []
-    cancelled = 0
-    while True:
+    for turn in range(200):
         task = asyncio.ensure_future(pieces.__anext__())
         await asyncio.sleep(0)
-        if cancelled < 40:
-            cancelled += task.cancel()
+        if turn % 2:
+            # The piece comes while the loop is busy, and then the task is cancelled.
+            time.sleep(0.005 * (turn < 20))  # noqa: ASYNC251
+            task.cancel()
         try:
-            _, found = await task
+            logs += (await task)[1]
         except asyncio.CancelledError:
             continue
         except StopAsyncIteration:
             break
-        logs += found
-    assert cancelled == 40
     assert logs == small.logs(0, 99)
 
 

@@ -223,7 +223,7 @@ class ChainManager:
     def stream_logs(
         self,
         chain_id: str,
-        filter: Mapping[str, Any],
+        filter_params: Mapping[str, Any],
         *,
         concurrency: int | None = None,
         timeout: float | None = None,
@@ -231,7 +231,7 @@ class ChainManager:
     def get_logs(
         self,
         chain_id: str,
-        filter: Mapping[str, Any],
+        filter_params: Mapping[str, Any],
         *,
         on_progress: Callable[[int, int], object] | None = None,
         concurrency: int | None = None,

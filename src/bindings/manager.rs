@@ -276,7 +276,7 @@ impl ChainManager {
     ///
     /// Args:
     ///     chain_id: The label.
-    ///     filter: What `eth_getLogs` takes: `address`, `topics`, `fromBlock` and `toBlock`, each a number, `0x…`,
+    ///     filter_params: What `eth_getLogs` takes: `address`, `topics`, `fromBlock` and `toBlock`, each a number, `0x…`,
     ///         `"earliest"`, `"finalized"`, `"safe"` or `"latest"`, the default.
     ///     concurrency: How many requests may be under way, 8 by default.
     ///     timeout: Seconds for each request; the manager's `request_timeout` by default.
@@ -289,40 +289,40 @@ impl ChainManager {
     ///     ConfigurationError: An argument is not usable.
     ///     RangeTooLargeError: A single block has more logs than the node gives.
     ///     ProtocolError: The node gave other logs than those that were asked for.
-    #[pyo3(signature = (chain_id, filter, *, concurrency=None, timeout=None))]
+    #[pyo3(signature = (chain_id, filter_params, *, concurrency=None, timeout=None))]
     fn stream_logs(
         &self,
         py: Python<'_>,
         chain_id: String,
-        filter: &Bound<'_, PyAny>,
+        filter_params: &Bound<'_, PyAny>,
         concurrency: Option<i64>,
         timeout: Option<f64>,
     ) -> PyResult<LogStream> {
-        self.searching(py, chain_id, filter, concurrency, (timeout, None))
+        self.searching(py, chain_id, filter_params, concurrency, (timeout, None))
     }
 
     /// All logs of any number of blocks, as one list: what `stream_logs` gives.
     ///
     /// Args:
     ///     chain_id: The label.
-    ///     filter: As for `stream_logs`.
+    ///     filter_params: As for `stream_logs`.
     ///     on_progress: Called with the number of blocks that are searched, and with that of all of them.
     ///     concurrency: How many requests may be under way, 8 by default.
     ///     timeout: Seconds for all of it; by default each request has the manager's `request_timeout`.
     ///
     /// Raises:
     ///     As `stream_logs`.
-    #[pyo3(signature = (chain_id, filter, *, on_progress=None, concurrency=None, timeout=None))]
+    #[pyo3(signature = (chain_id, filter_params, *, on_progress=None, concurrency=None, timeout=None))]
     fn get_logs<'py>(
         &self,
         py: Python<'py>,
         chain_id: String,
-        filter: &Bound<'py, PyAny>,
+        filter_params: &Bound<'py, PyAny>,
         on_progress: Option<&Bound<'py, PyAny>>,
         concurrency: Option<i64>,
         timeout: Option<f64>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        match self.searching(py, chain_id, filter, concurrency, (None, timeout)) {
+        match self.searching(py, chain_id, filter_params, concurrency, (None, timeout)) {
             Ok(pieces) => {
                 py.import("genesis_replicator._logs")?.getattr("collect")?.call1((pieces, on_progress))
             }

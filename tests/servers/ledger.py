@@ -24,7 +24,7 @@ class Ledger:
         """The logs of these blocks."""
         return [log for block in self.blocks[first : last + 1] for log in block]
 
-    def serve(
+    def serve(  # noqa: PLR0913
         self,
         node: FaultServer,
         *,
@@ -34,7 +34,7 @@ class Ledger:
         most_logs: int | None = None,
         is_silent: bool = False,
         asked: list[int] | None = None,
-        before: Callable[[int, int], Reply | None] = lambda first, last: None,
+        before: Callable[[int, int], Reply | None] = lambda *_: None,
     ) -> None:
         """Let `node` answer from this, with blocks up to `head`.
 

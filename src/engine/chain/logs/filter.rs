@@ -47,7 +47,7 @@ impl LogFilter {
         }
         let [given]: [Given<'_>; 1] = serde_json::from_slice(params).map_err(|_| {
             Error::argument(
-                "filter",
+                "filter_params",
                 "must be a mapping of address, topics, fromBlock and toBlock, or of some of them",
             )
         })?;
@@ -60,7 +60,7 @@ impl LogFilter {
         let (from, to) = (edge("fromBlock", given.from_block)?, edge("toBlock", given.to_block)?);
         match (from, to) {
             (Edge::Number(from), Edge::Number(to)) if from > to => {
-                Err(Error::argument("filter", format_args!("fromBlock {from} is after toBlock {to}")))
+                Err(Error::argument("filter_params", format_args!("fromBlock {from} is after toBlock {to}")))
             }
             _ => Ok(Self { members, from, to }),
         }
@@ -88,7 +88,7 @@ fn edge(name: &str, given: Option<&RawValue>) -> Result<Edge> {
         "finalized" => Ok(Edge::Named("finalized")),
         _ => quantity(&text).map(Edge::Number).ok_or_else(|| {
             let message = format!("{name} must be a number, 0x…, earliest, finalized, safe or latest");
-            Error::argument("filter", message)
+            Error::argument("filter_params", message)
         }),
     }
 }
@@ -143,7 +143,7 @@ mod tests {
         ] {
             let error = filter(json).unwrap_err();
             assert!(error.message().contains(why), "{json}: {error}");
-            assert_eq!(error.facts().argument, Some("filter"));
+            assert_eq!(error.facts().argument, Some("filter_params"));
         }
     }
 }

@@ -28,8 +28,6 @@ pub(super) struct Plan {
     width: Width,
     /// How many logs an answer had that may be cut off there.
     suspects: BTreeSet<u64>,
-    /// The most logs that an answer had.
-    most: u64,
 }
 
 impl Plan {
@@ -42,7 +40,6 @@ impl Plan {
             asked: 0,
             width: Width::default(),
             suspects: BTreeSet::new(),
-            most: 0,
         }
     }
 
@@ -70,7 +67,7 @@ impl Plan {
     /// `RangeTooLarge` when a single block has more logs than the node gives.
     pub(super) fn answered(&mut self, blocks: Blocks, text: Bytes, count: u64) -> Result<()> {
         self.asked -= 1;
-        if count >= self.most && may_be_cut_off(count) {
+        if may_be_cut_off(count) {
             if blocks.count() > 1 {
                 self.suspects.insert(count);
                 self.width.was_too_much(blocks.count(), blocks.count() / 2);
@@ -81,7 +78,6 @@ impl Plan {
                 return Err(cut_off(blocks, count));
             }
         }
-        self.most = self.most.max(count);
         self.width.went_well(blocks.count(), count);
         self.found.insert(blocks.first(), (blocks, text));
         Ok(())

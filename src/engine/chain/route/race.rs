@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::endpoint::Fitness;
 use super::remedy::{Remedy, remedy, wait};
 use super::{Router, reach, submit};
 use crate::engine::classify::Effect;
@@ -132,6 +133,12 @@ impl<'a> Race<'a> {
     /// Who else may be asked while somebody is.
     fn other(&self) -> Option<usize> {
         let other = self.pick()?;
+        let (method, blocks) = (self.request.method(), self.request.blocks());
+        let fitness = self.router.endpoints[other].fitness(method, blocks, Instant::now());
+        // Who cannot answer will not do so sooner.
+        if fitness == Some(Fitness::Lacking) {
+            return None;
+        }
         self.router.hedges.spend().then_some(other)
     }
 
