@@ -211,6 +211,14 @@ class ChainManager:
         timeout: float | None = None,
         return_exceptions: bool = False,
     ) -> Coroutine[list[Any]]: ...
+    def batch(
+        self,
+        chain_id: str,
+        calls: Iterable[_Call],
+        *,
+        timeout: float | None = None,
+        return_exceptions: bool = False,
+    ) -> Coroutine[list[Any]]: ...
     def stream(
         self,
         chain_id: str,

@@ -236,6 +236,31 @@ impl ChainManager {
         self.requesting_many(py, chain_id, calls, options)
     }
 
+    /// Make several calls in one HTTP request, or in as few as the endpoints take; where one fails another is asked.
+    ///
+    /// A batch that is refused as too large is made in halves, and the size is remembered. To rate limits each call
+    /// counts. A call that fails in a way that may pass is made once more by itself.
+    ///
+    /// Args:
+    ///     chain_id: The label.
+    ///     calls: Pairs of a method and its parameters.
+    ///     timeout: Seconds for all of it; the manager's `request_timeout` by default.
+    ///     return_exceptions: Whether a failed call gives its exception in its place, instead of raising it.
+    ///
+    /// Returns:
+    ///     The results, in the order of the calls.
+    #[pyo3(signature = (chain_id, calls, *, timeout=None, return_exceptions=false))]
+    fn batch(
+        &self,
+        py: Python<'_>,
+        chain_id: String,
+        calls: &Bound<'_, PyAny>,
+        timeout: Option<f64>,
+        return_exceptions: bool,
+    ) -> PyResult<Coroutine> {
+        self.batching(py, chain_id, calls, timeout, return_exceptions)
+    }
+
     /// Make calls as they are read from `calls`, and give their results as they come.
     ///
     /// No more than `concurrency` calls are begun whose results were not taken: then no more is read. `calls` may have

@@ -181,6 +181,27 @@ impl ChainManager {
         Ok(Coroutine::new(NAME, Start::Spawn, run, listing::list(return_exceptions)))
     }
 
+    pub(super) fn batching(
+        &self,
+        py: Python<'_>,
+        chain_id: String,
+        calls: &Bound<'_, PyAny>,
+        timeout: Option<f64>,
+        return_exceptions: bool,
+    ) -> PyResult<Coroutine> {
+        const NAME: &str = "ChainManager.batch";
+        let manager = self.engine()?.clone();
+        let requests = match arguments::requests(py, calls) {
+            Ok(requests) => requests,
+            Err(error) => return Ok(Coroutine::failed(NAME, error)),
+        };
+        let run = async move {
+            let timeout = config::timeout(timeout)?;
+            Ok(manager.chain(&chain_id)?.batch(&requests, timeout).await)
+        };
+        Ok(Coroutine::new(NAME, Start::Spawn, run, listing::list(return_exceptions)))
+    }
+
     pub(super) fn streaming(
         &self,
         py: Python<'_>,

@@ -1,5 +1,6 @@
 //! One label: its pool, its limit, and who is behind it.
 
+mod batch;
 mod cache;
 mod calls;
 mod connect;

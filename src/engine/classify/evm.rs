@@ -35,11 +35,23 @@ pub(super) const TABLE: Table = Table {
                 "returned more than",
                 "response size should not",
                 "response size exceeded",
+                "response too large",
                 "too many results",
                 "too many blocks",
                 "try paginating",
                 "blocks distance",
                 "is too big",
+            ],
+        ),
+        says(
+            RangeTooLarge,
+            &[
+                "batch too large",
+                "batch limit",
+                "batch size",
+                "batch of more than",
+                "calls in batch",
+                "in batch exceed",
             ],
         ),
         says(

@@ -89,6 +89,10 @@ pub fn match_batch(body: &Bytes, first: u64, count: usize) -> Result<Vec<Answer>
         return Err(error);
     }
     let found = batch.found;
+    // Nodes that refuse a batch as a whole may say so in answer to its first call.
+    if let (1, Some(Some(refusal @ Answer::Error { .. }))) = (found, batch.answers.first()) {
+        return Ok(vec![refusal.clone(); count]);
+    }
     let answers: Option<_> = batch.answers.into_iter().collect();
     answers.ok_or_else(|| protocol(format!("the batch answers {found} of {count} requests")))
 }

@@ -19,7 +19,7 @@ use super::sharing::Stream;
 use super::waiting::Waiting;
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Phase, Result};
-use crate::engine::exchange::{Exchange, One};
+use crate::engine::exchange::{Batch, Exchange, One};
 use crate::engine::jsonrpc::Request;
 use crate::engine::metrics::{Event, Gauge, finish_call};
 use crate::engine::transport::SendError;
@@ -63,6 +63,18 @@ impl Pool {
         result
     }
 
+    /// Send several requests in one, and take their answers, likewise.
+    pub(in crate::engine) async fn attempt_batch(
+        &self,
+        requests: &[Request],
+        timeout: Timeout,
+        call: &Call,
+    ) -> Result<Vec<Result<Bytes>>> {
+        let batch = Batch { first_id: self.next_id(requests.len()), requests };
+        let results = self.exchange(&batch, timeout, call, None).await?;
+        Ok(results.into_iter().map(|result| result.map_err(|error| self.mark(error))).collect())
+    }
+
     /// Send a request and take its answer: uncounted, and without a deadline of its own. What carried it alone is kept,
     /// where there is a place to keep it.
     pub(in crate::engine) async fn attempt(
@@ -70,14 +82,23 @@ impl Pool {
         request: &Request,
         timeout: Timeout,
         call: &Call,
-        mut kept: Option<&mut Option<Lease>>,
+        kept: Option<&mut Option<Lease>>,
     ) -> Result<Bytes> {
-        let exchange = One { id: self.next_id(1), request };
+        self.exchange(&One { id: self.next_id(1), request }, timeout, call, kept).await
+    }
+
+    async fn exchange<E: Exchange>(
+        &self,
+        exchange: &E,
+        timeout: Timeout,
+        call: &Call,
+        mut kept: Option<&mut Option<Lease>>,
+    ) -> Result<E::Output> {
         let (mut resends, mut repeats) = (0, 0);
         let mut proof = Proof::default();
         loop {
             proof.prepare(self, call).await?;
-            let grant = self.within_limit(&exchange, call).await?;
+            let grant = self.within_limit(exchange, call).await?;
             let carrier = match kept.as_deref_mut().and_then(Option::take) {
                 Some(lease) => Carrier::Alone(lease),
                 None => self.within_acquire_timeout(timeout, call, pin!(self.carrier(call))).await?,

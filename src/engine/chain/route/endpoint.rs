@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::ask::Load;
 use super::breaker::{Breaker, Circuit};
 use super::reach::Reach;
 use super::remedy::{Blame, blame};
@@ -31,6 +32,7 @@ pub(in crate::engine::chain) struct Endpoint {
     head: AtomicU64,
     lagging: AtomicBool,
     reach: Reach,
+    batch: Reach,
     /// The methods that it does not know, and until when that is believed.
     lacks: Mutex<HashMap<Box<str>, Instant>>,
     /// Why it is left alone, or what went wrong last.
@@ -46,7 +48,7 @@ pub(super) enum Fitness {
     Lagging,
     /// It asked to slow down, and will be asked when that is over.
     Cooling(Instant),
-    /// It did not know the method the last time, or is asked for more blocks than it searches.
+    /// It did not know the method the last time, or is asked for more than it takes.
     Lacking,
 }
 
@@ -60,6 +62,7 @@ impl Endpoint {
             head: AtomicU64::new(UNKNOWN),
             lagging: AtomicBool::new(false),
             reach: Reach::default(),
+            batch: Reach::default(),
             lacks: Mutex::default(),
             trouble: Mutex::default(),
         }
@@ -100,12 +103,17 @@ impl Endpoint {
         &self.reach
     }
 
-    /// How well it suits a call of `method`, over `blocks` if any; `None` while it is left alone.
-    pub(super) fn fitness(&self, method: &str, blocks: Option<Blocks>, now: Instant) -> Option<Fitness> {
+    /// How many calls it takes in a batch.
+    pub(super) const fn batch(&self) -> &Reach {
+        &self.batch
+    }
+
+    /// How well it suits what is asked; `None` while it is left alone.
+    pub(super) fn fitness(&self, load: Load<'_>, now: Instant) -> Option<Fitness> {
         if !self.breaker.is_closed() {
             return None;
         }
-        Some(if self.lacks_now(method, now) || self.reach.is_beyond(blocks, now) {
+        Some(if self.lacks_now(load.method, now) || self.is_too_small(load, now) {
             Fitness::Lacking
         } else if let Some(until) = self.pool.cools_until(now) {
             Fitness::Cooling(until)
@@ -193,6 +201,11 @@ impl Endpoint {
     /// Whether that is news.
     pub(super) fn set_lagging(&self, lagging: bool) -> bool {
         self.lagging.swap(lagging, Ordering::Relaxed) != lagging
+    }
+
+    fn is_too_small(&self, load: Load<'_>, now: Instant) -> bool {
+        let blocks = load.blocks.map_or(0, Blocks::count);
+        self.reach.is_exceeded(blocks, now) || self.batch.is_exceeded(load.calls as u64, now)
     }
 
     fn lacks_now(&self, method: &str, now: Instant) -> bool {

@@ -1,5 +1,6 @@
 //! Which endpoint is asked, and what is done when it fails: failover, retries and hedging, all within one deadline.
 
+mod ask;
 mod breaker;
 mod budget;
 mod endpoint;
@@ -18,14 +19,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use self::ask::Load;
 use self::budget::Budget;
 use self::endpoint::Fitness;
 use self::pace::Pace;
 use self::race::Race;
 use self::remedy::Remedy;
 use super::identity::Identity;
-use crate::engine::blocks::Blocks;
-use crate::engine::classify::{Effect, effect_of};
+use crate::engine::classify::{Class, Effect, effect_of};
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::jsonrpc::Request;
@@ -33,6 +34,7 @@ use crate::engine::log::{Area, Level, Log};
 use crate::engine::metrics::{Event, Scopes};
 use crate::engine::pool::{Connection, Lease, Pool};
 
+pub(super) use ask::{Bundle, is_too_much};
 pub(super) use breaker::Circuit;
 pub(super) use endpoint::Endpoint;
 
@@ -133,7 +135,8 @@ impl Router {
         let mut tried = vec![false; self.endpoints.len()];
         let mut failure = None;
         // Nothing in particular will be asked.
-        while let Some(index) = self.pick("", None, &tried, Instant::now()) {
+        let nothing = Load { method: "", blocks: None, calls: 1 };
+        while let Some(index) = self.pick(nothing, &tried, Instant::now()) {
             tried[index] = true;
             let pool = self.endpoints[index].pool();
             match pool.lease(timeout).await {
@@ -177,24 +180,58 @@ impl Router {
         Box::pin(Race::new(self, request, timeout, call).run()).await
     }
 
-    /// The most blocks that may be searched at a time: as many as the best of the endpoints takes, where all have told.
-    pub(super) fn reach(&self, now: Instant) -> Option<u64> {
-        let open = self.endpoints.iter().filter(|endpoint| endpoint.circuit() == Circuit::Closed);
-        open.map(|endpoint| endpoint.reach().most(now)).reduce(|one, other| Some(one?.max(other?))).flatten()
+    /// Make several calls in one HTTP request.
+    pub(super) async fn batch(
+        &self,
+        bundle: &Bundle<'_>,
+        timeout: Timeout,
+        call: &Call,
+    ) -> Result<Vec<Result<Bytes>>> {
+        self.retries.earn();
+        self.hedges.earn();
+        Race::new(self, bundle, timeout, call).run().await
     }
 
-    /// The endpoint to ask for `method`, over `blocks` if any, but for those that were `tried`: of two by chance the one
-    /// that is expected to answer first, out of those that suit best.
-    fn pick(&self, method: &str, blocks: Option<Blocks>, tried: &[bool], now: Instant) -> Option<usize> {
-        let fitness = |index: usize| self.endpoints[index].fitness(method, blocks, now);
-        let fit = |index: usize| fitness(index).map(|fitness| (index, fitness));
+    /// Whether a call that met `error` in a batch is made again by itself.
+    pub(super) fn may_fare_better(&self, request: &Request, error: &Error) -> bool {
+        // In a batch, others may have taken up the room for its answer.
+        if error.facts().class == Some(Class::RangeTooLarge) && self.only_reads(request) {
+            return self.retries.spend();
+        }
+        let is_better = match remedy::remedy(error, self.effect_of(request.method())) {
+            Remedy::Raise => false,
+            Remedy::Elsewhere => self.endpoints.len() > 1,
+            Remedy::Again => true,
+        };
+        is_better && self.retries.spend()
+    }
+
+    /// The most blocks that may be searched at a time: as many as the best of the endpoints takes, where all have told.
+    pub(super) fn reach(&self, now: Instant) -> Option<u64> {
+        self.most(|endpoint| endpoint.reach().most(now))
+    }
+
+    /// The most calls that may be made in one batch, likewise.
+    pub(super) fn batch_size(&self, now: Instant) -> Option<usize> {
+        self.most(|endpoint| endpoint.batch().most(now)).and_then(|most| usize::try_from(most).ok())
+    }
+
+    fn most(&self, of: impl Fn(&Endpoint) -> Option<u64>) -> Option<u64> {
+        let open = self.endpoints.iter().filter(|endpoint| endpoint.circuit() == Circuit::Closed);
+        open.map(of).reduce(|one, other| Some(one?.max(other?))).flatten()
+    }
+
+    /// The endpoint to ask, but for those that were `tried`: of two by chance the one that is expected to answer first,
+    /// out of those that suit best.
+    fn pick(&self, load: Load<'_>, tried: &[bool], now: Instant) -> Option<usize> {
+        let fit = |index: usize| self.endpoints[index].fitness(load, now).map(|fitness| (index, fitness));
         let open: Vec<(usize, Fitness)> =
             (0..self.endpoints.len()).filter(|index| !tried[*index]).filter_map(fit).collect();
         let best = open.iter().map(|(_, fitness)| *fitness).min()?;
         let best: Vec<usize> =
             open.iter().filter(|(_, fitness)| *fitness == best).map(|(index, _)| *index).collect();
         let [first, second] = two_of(best.len());
-        let cost = |index: usize| self.endpoints[index].cost(method, now);
+        let cost = |index: usize| self.endpoints[index].cost(load.method, now);
         let (first, second) = (best[first], best[second]);
         Some(if cost(second) < cost(first) { second } else { first })
     }
@@ -211,6 +248,11 @@ impl Router {
         if endpoint.hung(method, has_others, now) {
             self.tell_opened(endpoint);
         }
+    }
+
+    /// Whether a call changes nothing, as far as is known.
+    pub(super) fn only_reads(&self, request: &Request) -> bool {
+        self.effect_of(request.method()) == Effect::Reads
     }
 
     fn effect_of(&self, method: &str) -> Effect {

@@ -6,17 +6,16 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::Router;
+use super::ask::Ask;
 use super::endpoint::Fitness;
 use super::remedy::{Remedy, remedy, wait};
-use super::{Router, reach, submit};
 use crate::engine::classify::Effect;
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Phase, Result};
-use crate::engine::jsonrpc::Request;
 use crate::engine::metrics::Event;
 
 /// A wait as good as endless, for a call that is not hedged.
@@ -25,9 +24,9 @@ const NEVER: Duration = Duration::from_hours(24);
 /// Who has not answered for so long when the caller gives up counts as hanging.
 const HUNG: Duration = Duration::from_secs(1);
 
-pub(super) struct Race<'a> {
+pub(super) struct Race<'a, A: Ask> {
     router: &'a Router,
-    request: &'a Request,
+    asks_for: &'a A,
     timeout: Timeout,
     call: &'a Call,
     effect: Effect,
@@ -57,25 +56,25 @@ impl Asked {
 }
 
 /// Who answered, and what.
-type Answered = (usize, Result<Bytes>);
+type Answered<T> = (usize, Result<T>);
 
-impl<'a> Race<'a> {
-    pub(super) fn new(router: &'a Router, request: &'a Request, timeout: Timeout, call: &'a Call) -> Self {
+impl<'a, A: Ask> Race<'a, A> {
+    pub(super) fn new(router: &'a Router, asks_for: &'a A, timeout: Timeout, call: &'a Call) -> Self {
         let count = router.endpoints.len();
-        let effect = router.effect_of(request.method());
+        let effect = asks_for.effect(|method| router.effect_of(method));
         let (tried, asked) = (vec![false; count], (0..count).map(|_| None).collect());
-        Self { router, request, timeout, call, effect, tried, asked, asks: 0, rounds: 0, error: None }
+        Self { router, asks_for, timeout, call, effect, tried, asked, asks: 0, rounds: 0, error: None }
     }
 
     /// A race that the only endpoint has run into `error`.
     pub(super) fn after(
         router: &'a Router,
-        request: &'a Request,
+        asks_for: &'a A,
         timeout: Timeout,
         call: &'a Call,
         error: Error,
     ) -> Self {
-        let mut race = Self::new(router, request, timeout, call);
+        let mut race = Self::new(router, asks_for, timeout, call);
         race.tried.fill(true);
         race.asks = 1;
         race.heed(0, &error);
@@ -83,7 +82,7 @@ impl<'a> Race<'a> {
         race
     }
 
-    pub(super) async fn run(mut self) -> Result<Bytes> {
+    pub(super) async fn run(mut self) -> Result<A::Output> {
         let router = self.router;
         let mut asks = FuturesUnordered::new();
         let mut late = pin!(self.late());
@@ -127,14 +126,13 @@ impl<'a> Race<'a> {
 
     /// Who is asked next, if anybody is left.
     fn pick(&self) -> Option<usize> {
-        self.router.pick(self.request.method(), self.request.blocks(), &self.tried, Instant::now())
+        self.router.pick(self.asks_for.load(), &self.tried, Instant::now())
     }
 
     /// Who else may be asked while somebody is.
     fn other(&self) -> Option<usize> {
         let other = self.pick()?;
-        let (method, blocks) = (self.request.method(), self.request.blocks());
-        let fitness = self.router.endpoints[other].fitness(method, blocks, Instant::now());
+        let fitness = self.router.endpoints[other].fitness(self.asks_for.load(), Instant::now());
         // Who cannot answer will not do so sooner.
         if fitness == Some(Fitness::Lacking) {
             return None;
@@ -142,37 +140,34 @@ impl<'a> Race<'a> {
         self.router.hedges.spend().then_some(other)
     }
 
-    fn ask(&mut self, index: usize) -> impl Future<Output = Answered> + use<'a> {
+    fn ask(&mut self, index: usize) -> impl Future<Output = Answered<A::Output>> + use<'a, A> {
         self.tried[index] = true;
         self.asks += 1;
         let call = Arc::new(self.call.part());
         self.asked[index] = Some(Asked { at: Instant::now(), call: Arc::clone(&call) });
-        let (router, request, timeout) = (self.router, self.request, self.timeout);
+        let (router, asks_for, timeout) = (self.router, self.asks_for, self.timeout);
         async move {
             let endpoint = &router.endpoints[index];
             let _carried = endpoint.carry();
-            if let Err(error) = reach::check(endpoint, request, &call).await {
-                return (index, Err(error));
-            }
-            (index, endpoint.pool().attempt(request, timeout, &call, None).await)
+            (index, asks_for.ask(endpoint, router.endpoints.len() > 1, timeout, &call).await)
         }
     }
 
     /// An endpoint has answered: what the caller is told, if that is the end of it.
-    fn settle(&mut self, index: usize, result: Result<Bytes>) -> Option<Result<Bytes>> {
+    fn settle(&mut self, index: usize, result: Result<A::Output>) -> Option<Result<A::Output>> {
         let (router, now) = (self.router, Instant::now());
         let endpoint = &router.endpoints[index];
         let took = self.asked[index].take().map_or(Duration::ZERO, |asked| now.duration_since(asked.at));
         let error = match result {
             Ok(result) => {
-                endpoint.succeeded(self.request.method(), took, now);
+                endpoint.succeeded(self.asks_for.load().method, took, now);
                 router.pace.took(took, now);
                 self.beat_the_others(took, now);
                 return Some(Ok(result));
             }
             Err(error) => error,
         };
-        router.failed(index, self.request.method(), &error, took, now);
+        router.failed(index, self.asks_for.load().method, &error, took, now);
         self.heed(index, &error);
         if remedy(&error, self.effect) == Remedy::Raise {
             return Some(Err(error));
@@ -181,24 +176,22 @@ impl<'a> Race<'a> {
         None
     }
 
-    /// Remember how many blocks an endpoint searches at a time, if that is what it says.
+    /// Remember what an endpoint takes, if that is what it says.
     fn heed(&self, index: usize, error: &Error) {
-        if let Some(blocks) = self.request.blocks() {
-            self.router.endpoints[index].reach().heed(blocks, error, Instant::now());
-        }
+        self.asks_for.heed(&self.router.endpoints[index], error, Instant::now());
     }
 
     /// The hash of a transaction that a node took before its answer was lost.
-    async fn taken(&self) -> Option<Bytes> {
+    async fn taken(&self) -> Option<A::Output> {
         let (Effect::Submits, Some((index, error))) = (self.effect, &self.error) else { return None };
-        submit::find(self.router.endpoints[*index].pool(), self.request, self.call, error).await
+        self.asks_for.taken(self.router.endpoints[*index].pool(), self.call, error).await
     }
 
     /// What the caller is told in the end. A transaction that was handed in twice may be refused for its first time.
-    async fn last_word(&self, index: usize, result: Result<Bytes>) -> Result<Bytes> {
+    async fn last_word(&self, index: usize, result: Result<A::Output>) -> Result<A::Output> {
         match result {
-            Err(error) if self.effect == Effect::Submits && self.asks > 1 && submit::may_be_ours(&error) => {
-                submit::settle(self.router.endpoints[index].pool(), self.request, self.call, error).await
+            Err(error) if self.effect == Effect::Submits && self.asks > 1 => {
+                self.asks_for.settle(self.router.endpoints[index].pool(), self.call, error).await
             }
             result => result,
         }
@@ -211,7 +204,7 @@ impl<'a> Race<'a> {
             let Some(asked) = asked.take() else { continue };
             if asked.is_sent() && now.duration_since(asked.at) > took {
                 won = true;
-                self.router.hung(index, self.request.method(), now);
+                self.router.hung(index, self.asks_for.load().method, now);
             }
         }
         if won {
@@ -225,7 +218,7 @@ impl<'a> Race<'a> {
         for (index, asked) in self.asked.iter_mut().enumerate() {
             let hangs = |asked: Asked| asked.is_sent() && now.duration_since(asked.at) > patience;
             if asked.take().is_some_and(hangs) {
-                self.router.hung(index, self.request.method(), now);
+                self.router.hung(index, self.asks_for.load().method, now);
             }
         }
     }
@@ -270,7 +263,7 @@ impl<'a> Race<'a> {
 }
 
 /// A call that is given up: who has kept it waiting for long hangs, and no hedge has told so.
-impl Drop for Race<'_> {
+impl<A: Ask> Drop for Race<'_, A> {
     fn drop(&mut self) {
         let longest = self.asked.iter().flatten().min_by_key(|asked| asked.at);
         if let Some(asked) = longest {

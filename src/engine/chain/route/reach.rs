@@ -1,5 +1,5 @@
-//! How many blocks an endpoint searches for logs at a time, as far as it has told, and whether it has the newest of
-//! them: a node that does not may answer without a word of that.
+//! How much an endpoint takes at a time, blocks of a search or calls of a batch, as far as it has told; and whether it
+//! has the newest blocks of a search: a node that does not may answer without a word of that.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -18,26 +18,32 @@ use crate::engine::jsonrpc::Request;
 /// So long it is believed: a plan may be changed.
 const FOR: Duration = Duration::from_mins(10);
 
-/// A number of blocks, and until when it is believed.
+/// A number, and until when it is believed.
 #[derive(Debug, Default)]
 pub(super) struct Reach(Mutex<Option<(u64, Instant)>>);
 
 impl Reach {
-    /// The most blocks, where that is known.
+    /// The most that it takes, where that is known.
     pub(super) fn most(&self, now: Instant) -> Option<u64> {
         let told = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        told.filter(|(_, until)| now < *until).map(|(blocks, _)| blocks)
+        told.filter(|(_, until)| now < *until).map(|(most, _)| most)
     }
 
     /// Whether so many are too many.
-    pub(super) fn is_beyond(&self, blocks: Option<Blocks>, now: Instant) -> bool {
-        blocks.is_some_and(|blocks| self.most(now).is_some_and(|most| most < blocks.count()))
+    pub(super) fn is_exceeded(&self, by: u64, now: Instant) -> bool {
+        by > 1 && self.most(now).is_some_and(|most| most < by)
+    }
+
+    /// Believe that it takes so many.
+    pub(super) fn believe(&self, most: u64, now: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((most, now + FOR));
     }
 
     /// Learn from the answer to a request for `blocks`.
     pub(super) fn heed(&self, blocks: Blocks, error: &Error, now: Instant) {
-        let Some(most) = width_told(error).filter(|most| *most < blocks.count()) else { return };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((most, now + FOR));
+        if let Some(most) = width_told(error).filter(|most| *most < blocks.count()) {
+            self.believe(most, now);
+        }
     }
 }
 
@@ -75,12 +81,18 @@ mod tests {
     fn what_an_endpoint_tells_is_believed_for_a_while() {
         let (reach, now) = (Reach::default(), Instant::now());
         let blocks = Blocks::new(1, 5000).unwrap();
-        assert!(!reach.is_beyond(Some(blocks), now));
+        assert!(!reach.is_exceeded(5000, now));
         reach.heed(blocks, &told("Exceed maximum block range: 2000"), now);
         assert_eq!(reach.most(now), Some(2000));
-        assert!(reach.is_beyond(Some(blocks), now) && !reach.is_beyond(Blocks::new(1, 2000), now));
-        assert!(!reach.is_beyond(None, now));
+        assert!(reach.is_exceeded(2001, now) && !reach.is_exceeded(2000, now));
         assert_eq!((reach.most(now + FOR - SECOND), reach.most(now + FOR)), (Some(2000), None));
+    }
+
+    #[test]
+    fn one_is_never_too_many() {
+        let (reach, now) = (Reach::default(), Instant::now());
+        reach.believe(0, now);
+        assert!(reach.is_exceeded(2, now) && !reach.is_exceeded(1, now));
     }
 
     #[test]

@@ -1,0 +1,169 @@
+//! What may be asked of an endpoint: a call, or a batch of them.
+
+use std::future::Future;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::endpoint::Endpoint;
+use super::remedy::{Remedy, remedy};
+use super::{reach, submit};
+use crate::engine::blocks::Blocks;
+use crate::engine::classify::{Class, Effect};
+use crate::engine::deadline::{Call, Timeout};
+use crate::engine::error::{Error, Kind, Result};
+use crate::engine::jsonrpc::Request;
+use crate::engine::pool::Pool;
+
+/// What it asks of a node.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Load<'a> {
+    /// The name under which it is counted.
+    pub method: &'a str,
+    /// The blocks that are searched.
+    pub blocks: Option<Blocks>,
+    /// How many calls it is.
+    pub calls: usize,
+}
+
+/// Something that may be asked of one endpoint or another.
+pub(super) trait Ask: Sync {
+    /// What comes of it.
+    type Output: Send;
+
+    fn load(&self) -> Load<'_>;
+
+    /// What it does at a node, given what a method does.
+    fn effect(&self, of: impl Fn(&str) -> Effect) -> Effect;
+
+    /// Ask it of an endpoint; `is_choice` says whether there are others.
+    fn ask(
+        &self,
+        endpoint: &Endpoint,
+        is_choice: bool,
+        timeout: Timeout,
+        call: &Call,
+    ) -> impl Future<Output = Result<Self::Output>> + Send;
+
+    /// Learn what `error` tells of what the endpoint takes.
+    fn heed(&self, endpoint: &Endpoint, error: &Error, now: Instant);
+
+    /// What came of it, if that can be found out after the answer was lost in `error`.
+    fn taken(
+        &self,
+        pool: &Pool,
+        call: &Call,
+        error: &Error,
+    ) -> impl Future<Output = Option<Self::Output>> + Send;
+
+    /// What `error`, met by a later attempt, comes to.
+    fn settle(
+        &self,
+        pool: &Pool,
+        call: &Call,
+        error: Error,
+    ) -> impl Future<Output = Result<Self::Output>> + Send;
+}
+
+impl Ask for Request {
+    type Output = Bytes;
+
+    fn load(&self) -> Load<'_> {
+        Load { method: self.method(), blocks: self.blocks(), calls: 1 }
+    }
+
+    fn effect(&self, of: impl Fn(&str) -> Effect) -> Effect {
+        of(self.method())
+    }
+
+    async fn ask(
+        &self,
+        endpoint: &Endpoint,
+        is_choice: bool,
+        timeout: Timeout,
+        call: &Call,
+    ) -> Result<Bytes> {
+        if is_choice {
+            reach::check(endpoint, self, call).await?;
+        }
+        endpoint.pool().attempt(self, timeout, call, None).await
+    }
+
+    fn heed(&self, endpoint: &Endpoint, error: &Error, now: Instant) {
+        if let Some(blocks) = self.blocks() {
+            endpoint.reach().heed(blocks, error, now);
+        }
+    }
+
+    async fn taken(&self, pool: &Pool, call: &Call, error: &Error) -> Option<Bytes> {
+        submit::find(pool, self, call, error).await
+    }
+
+    async fn settle(&self, pool: &Pool, call: &Call, error: Error) -> Result<Bytes> {
+        if submit::may_be_ours(&error) { submit::settle(pool, self, call, error).await } else { Err(error) }
+    }
+}
+
+/// Calls for one HTTP request.
+pub(in crate::engine::chain) struct Bundle<'a>(pub &'a [Request]);
+
+impl Ask for Bundle<'_> {
+    type Output = Vec<Result<Bytes>>;
+
+    fn load(&self) -> Load<'_> {
+        Load { method: "batch", blocks: None, calls: self.0.len() }
+    }
+
+    /// Calls that hand in transactions are told apart by their hashes only one by one.
+    fn effect(&self, of: impl Fn(&str) -> Effect) -> Effect {
+        let only_reads = self.0.iter().all(|request| of(request.method()) == Effect::Reads);
+        if only_reads { Effect::Reads } else { Effect::Changes }
+    }
+
+    async fn ask(
+        &self,
+        endpoint: &Endpoint,
+        _is_choice: bool,
+        timeout: Timeout,
+        call: &Call,
+    ) -> Result<Vec<Result<Bytes>>> {
+        let results = endpoint.pool().attempt_batch(self.0, timeout, call).await?;
+        match of_all(&results)
+            .filter(|error| remedy(error, Effect::Reads) != Remedy::Raise || is_too_much(error))
+        {
+            Some(error) => Err(error.clone()),
+            None => Ok(results),
+        }
+    }
+
+    fn heed(&self, endpoint: &Endpoint, error: &Error, now: Instant) {
+        if is_too_much(error) {
+            endpoint.batch().believe(self.0.len() as u64 / 2, now);
+        }
+    }
+
+    async fn taken(&self, _: &Pool, _: &Call, _: &Error) -> Option<Vec<Result<Bytes>>> {
+        None
+    }
+
+    async fn settle(&self, _: &Pool, _: &Call, error: Error) -> Result<Vec<Result<Bytes>>> {
+        Err(error)
+    }
+}
+
+/// The error that all calls of a batch have met, if they have: it is one of the batch.
+fn of_all(results: &[Result<Bytes>]) -> Option<&Error> {
+    let first = results.first()?.as_ref().err()?;
+    let is_the_same =
+        |result: &Result<Bytes>| result.as_ref().is_err_and(|error| error.message() == first.message());
+    results.iter().all(is_the_same).then_some(first)
+}
+
+/// Whether fewer calls may be taken where this is said to a batch: it, or what comes of it, is too large, or the node
+/// takes no batches at all.
+pub(in crate::engine::chain) fn is_too_much(error: &Error) -> bool {
+    const INVALID_REQUEST: i64 = -32_600;
+    let facts = error.facts();
+    facts.class == Some(Class::RangeTooLarge)
+        || (error.kind() == Kind::Rpc && facts.code == Some(INVALID_REQUEST))
+}
