@@ -7,8 +7,10 @@ use pyo3::types::{PyDict, PyList};
 
 use super::errors::to_py;
 use super::json_in;
+use super::metrics::to_dict;
 use crate::engine::chain::{EndpointStatus, NetworkId, Status};
 use crate::engine::error::{Error, Kind};
+use crate::engine::metrics::{Event, error_answers};
 
 /// `None`, for operations that have nothing to say.
 #[allow(clippy::unnecessary_wraps)]
@@ -66,8 +68,14 @@ fn endpoint<'py>(py: Python<'py>, of: &EndpointStatus) -> PyResult<Bound<'py, Py
     dict.set_item("head_block", of.head)?;
     dict.set_item("latency", of.latency.map(|latency| latency.as_secs_f64()))?;
     dict.set_item("average_latency", of.average.map(|latency| latency.as_secs_f64()))?;
+    dict.set_item("score", of.score)?;
     dict.set_item("circuit", of.circuit)?;
+    dict.set_item("lag", of.lag)?;
     dict.set_item("lagging", of.is_lagging)?;
+    dict.set_item("max_block_range", of.max_block_range)?;
+    dict.set_item("max_batch_size", of.max_batch_size)?;
+    dict.set_item("error_answers", to_dict(py, &error_answers(&of.counters))?)?;
+    dict.set_item("hedges_won", of.counters.counted(Event::HedgeWon))?;
     dict.set_item("learned_rate", of.learned.map(|learned| learned.rate))?;
     dict.set_item("rate_refusals", of.learned.map(|learned| learned.refusals))?;
     dict.set_item("error", of.failure.as_ref().map(Error::message))?;

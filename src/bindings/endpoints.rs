@@ -7,7 +7,7 @@ use pyo3::types::{PyBool, PyMapping, PyString};
 
 use super::arguments::{self, RouteOptions, bad};
 use super::errors::to_py;
-use crate::engine::chain::{CACHE_SIZE, ChainConfig, EndpointConfig, Policy, cache_size};
+use crate::engine::chain::{Batching, CACHE_SIZE, ChainConfig, EndpointConfig, Policy, cache_size};
 use crate::engine::config;
 
 /// The options of a chain that are not those of the way to one endpoint.
@@ -19,6 +19,8 @@ pub struct ChainOptions<'a, 'py> {
     pub max_lag: Option<i64>,
     pub safe_methods: Option<&'a Bound<'py, PyAny>>,
     pub cache: Option<&'a Bound<'py, PyAny>>,
+    pub batch_window: Option<f64>,
+    pub batch_size: i64,
 }
 
 impl ChainOptions<'_, '_> {
@@ -56,9 +58,11 @@ impl ChainOptions<'_, '_> {
 
     /// One endpoint: a URL, or a mapping with one and with options that count for it alone.
     fn endpoint(&self, py: Python<'_>, options: RouteOptions<'_, '_>) -> PyResult<EndpointConfig> {
+        let raise = |error| to_py(py, error);
         let Ok(mapping) = options.endpoint.cast::<PyMapping>() else {
             let rate_limit = self.rate_limit.map(arguments::limit).transpose()?;
-            return Ok(EndpointConfig { route: options.route(py)?, rate_limit, weight: 1.0 });
+            let batching = Batching::new(self.batch_window, self.batch_size).map_err(raise)?;
+            return Ok(EndpointConfig { route: options.route(py)?, rate_limit, weight: 1.0, batching });
         };
         let own = Own::read(mapping)?;
         let url = own.url.ok_or_else(|| wrong(py))?;
@@ -73,8 +77,11 @@ impl ChainOptions<'_, '_> {
             ..options
         };
         let weight = own.weight.map_or(Ok(1.0), |weight| config::weight("endpoint", weight));
-        let weight = weight.map_err(|error| to_py(py, error))?;
-        Ok(EndpointConfig { route: route.route(py)?, rate_limit, weight })
+        let weight = weight.map_err(raise)?;
+        let (window, size) =
+            (own.batch_window.or(self.batch_window), own.batch_size.unwrap_or(self.batch_size));
+        let batching = Batching::new(window, size).map_err(raise)?;
+        Ok(EndpointConfig { route: route.route(py)?, rate_limit, weight, batching })
     }
 }
 
@@ -89,6 +96,8 @@ struct Own<'py> {
     client_cert: Option<Bound<'py, PyAny>>,
     rate_limit: Option<Bound<'py, PyAny>>,
     weight: Option<f64>,
+    batch_window: Option<f64>,
+    batch_size: Option<i64>,
 }
 
 impl<'py> Own<'py> {
@@ -106,6 +115,8 @@ impl<'py> Own<'py> {
                 "client_cert" => own.client_cert = Some(value),
                 "rate_limit" => own.rate_limit = Some(value),
                 "weight" => own.weight = Some(value.extract().map_err(|_| wrong(py))?),
+                "batch_window" => own.batch_window = Some(value.extract().map_err(|_| wrong(py))?),
+                "batch_size" => own.batch_size = Some(value.extract().map_err(|_| wrong(py))?),
                 _ => return Err(wrong(py)),
             }
         }
@@ -132,6 +143,6 @@ fn names(given: &Bound<'_, PyAny>) -> PyResult<HashSet<String>> {
 
 fn wrong(py: Python<'_>) -> PyErr {
     let allowed = "must be a URL, or a sequence of URLs and of mappings with a 'url' and its own 'credentials', \
-                   'headers', 'proxy', 'ca', 'client_cert', 'rate_limit' and 'weight'";
+                   'headers', 'proxy', 'ca', 'client_cert', 'rate_limit', 'weight', 'batch_window' and 'batch_size'";
     bad(py, "endpoint", allowed)
 }

@@ -94,7 +94,7 @@ impl ChainManager {
         chain_id, endpoint, credentials=None, *, timeout=None, network_id=None, rate_limit=None, headers=None,
         proxy=None, trust_env=false, ca=None, client_cert=None, allow_plaintext=false, address_policy=None,
         max_response_bytes=67_108_864, error_rules=None, retries=2, hedging=true, max_lag=None, safe_methods=None,
-        cache=None
+        cache=None, batch_window=None, batch_size=100
     ))]
     #[allow(clippy::too_many_arguments)]
     fn connect_to_chain(
@@ -120,6 +120,8 @@ impl ChainManager {
         max_lag: Option<i64>,
         safe_methods: Option<&Bound<'_, PyAny>>,
         cache: Option<&Bound<'_, PyAny>>,
+        batch_window: Option<f64>,
+        batch_size: i64,
     ) -> PyResult<Coroutine> {
         let route = RouteOptions {
             endpoint,
@@ -134,7 +136,17 @@ impl ChainManager {
             max_response_bytes,
             error_rules,
         };
-        let chain = ChainOptions { network_id, rate_limit, retries, hedging, max_lag, safe_methods, cache };
+        let chain = ChainOptions {
+            network_id,
+            rate_limit,
+            retries,
+            hedging,
+            max_lag,
+            safe_methods,
+            cache,
+            batch_window,
+            batch_size,
+        };
         self.connecting(py, chain_id, route, &chain, timeout)
     }
 
@@ -151,14 +163,7 @@ impl ChainManager {
         self.listing()
     }
 
-    /// Ask a chain how it is doing.
-    ///
-    /// Returns:
-    ///     `label`, `family`, `network_id`, `head_block`, `latency` (seconds), and `endpoints`: for each its
-    ///     `endpoint`, whether it is `healthy`, its `latency` and its `error`.
-    ///
-    /// Raises:
-    ///     UnknownChainError: The label is not connected.
+    #[doc = include_str!("manager/get_chain_status.txt")]
     fn get_chain_status(&self, chain_id: String) -> PyResult<Coroutine> {
         self.asking_status(chain_id)
     }

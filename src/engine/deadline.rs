@@ -6,6 +6,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ pub struct Call {
     deadline: Option<Instant>,
     phase: AtomicU8,
     expired: AtomicBool,
+    /// What it is a part of, where others are, too: its stages are those of that.
+    followed: OnceLock<Arc<Call>>,
 }
 
 impl Call {
@@ -54,15 +57,24 @@ impl Call {
     pub fn starting(started: Instant, timeout: Option<Duration>) -> Self {
         // A timeout too long for the clock is no timeout.
         let deadline = timeout.and_then(|timeout| started.checked_add(timeout));
-        let phase = AtomicU8::new(Phase::Queue as u8);
-        Self { started, deadline, phase, expired: AtomicBool::new(false) }
+        Self::until(started, deadline)
     }
 
     /// A part of it that goes on beside others: within the same time, in a stage of its own.
     #[must_use]
     pub const fn part(&self) -> Self {
+        Self::until(self.started, self.deadline)
+    }
+
+    const fn until(started: Instant, deadline: Option<Instant>) -> Self {
         let phase = AtomicU8::new(Phase::Queue as u8);
-        Self { started: self.started, deadline: self.deadline, phase, expired: AtomicBool::new(false) }
+        Self { started, deadline, phase, expired: AtomicBool::new(false), followed: OnceLock::new() }
+    }
+
+    /// It goes on together with others, in `other`.
+    pub fn follow(&self, other: Arc<Self>) {
+        // A part of a call is handed on once.
+        let _ = self.followed.set(other);
     }
 
     /// From now on the time is spent on `phase`.
@@ -75,7 +87,10 @@ impl Call {
     pub fn phase(&self) -> Phase {
         const PHASES: [Phase; 6] =
             [Phase::Queue, Phase::Limit, Phase::Credentials, Phase::Connect, Phase::Send, Phase::Receive];
-        PHASES[usize::from(self.phase.load(Ordering::Relaxed))]
+        match self.followed.get() {
+            Some(other) => other.phase(),
+            None => PHASES[usize::from(self.phase.load(Ordering::Relaxed))],
+        }
     }
 
     /// The time spent so far.

@@ -25,7 +25,7 @@ fn started(max_connections: usize) -> Manager {
 
 fn config(url: &str) -> ChainConfig {
     ChainConfig {
-        endpoints: vec![EndpointConfig { route: route(url), rate_limit: None, weight: 1.0 }],
+        endpoints: vec![EndpointConfig { route: route(url), rate_limit: None, weight: 1.0, batching: None }],
         network_id: None,
         policy: Policy::default(),
         cache: None,

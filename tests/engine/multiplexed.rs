@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use genesis_replicator::engine::error::Kind;
-use genesis_replicator::engine::metrics::{Event, Gauge};
+use genesis_replicator::engine::metrics::{Event, Gauge, Why};
 use genesis_replicator::engine::pool::{Gate, Pool, Settings};
 use genesis_replicator::engine::transport::Route;
 use serde_json::json;
@@ -340,6 +340,6 @@ async fn what_was_not_sent_when_its_connection_was_lost_is_sent_on_the_next() {
     }
     // Two were sent, and one stood first in line on the connection itself.
     assert!((2..=3).contains(&lost), "{lost} are lost");
-    assert_eq!(pool.scopes().own().counted(Event::Retry), 20 - lost);
+    assert_eq!(pool.scopes().own().counted(Event::Retry(Why::Lost)), 20 - lost);
     assert_eq!(server.seen.accepted.load(Ordering::SeqCst), 2);
 }

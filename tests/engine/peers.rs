@@ -6,7 +6,7 @@ use std::time::Duration;
 use genesis_replicator::engine::deadline::Timeout;
 use genesis_replicator::engine::error::{Kind, Phase, Result};
 use genesis_replicator::engine::jsonrpc::Request;
-use genesis_replicator::engine::metrics::{CloseCause, Event};
+use genesis_replicator::engine::metrics::{CloseCause, Event, Why};
 use genesis_replicator::engine::pool::Pool;
 use genesis_replicator::engine::transport::Route;
 use serde_json::json;
@@ -45,7 +45,10 @@ async fn a_read_whose_connection_ends_without_a_byte_of_the_answer_is_asked_once
         if let Err(error) = result {
             assert_eq!(error.kind(), Kind::ConnectionClosed);
         }
-        assert_eq!((server.seen.requests.load(Ordering::SeqCst), counted(&pool, Event::Retry)), (2, 1));
+        assert_eq!(
+            (server.seen.requests.load(Ordering::SeqCst), counted(&pool, Event::Retry(Why::Lost))),
+            (2, 1)
+        );
         assert_eq!(counted(&pool, Event::Closed(CloseCause::Lost)), hangups as u64);
     }
 }
@@ -56,7 +59,10 @@ async fn a_write_that_may_have_arrived_is_never_sent_again() {
     let pool = pool(route(&server.url()), 2);
     assert_eq!(ask(&pool, WRITE).await.unwrap_err().kind(), Kind::ConnectionClosed);
     let held = lease(&pool).await;
-    assert_eq!((server.seen.requests.load(Ordering::SeqCst), counted(&pool, Event::Retry)), (1, 0));
+    assert_eq!(
+        (server.seen.requests.load(Ordering::SeqCst), counted(&pool, Event::Retry(Why::Lost))),
+        (1, 0)
+    );
     drop(held);
 }
 
@@ -156,7 +162,7 @@ async fn the_end_of_a_connection_that_lay_idle_is_seen_before_a_write_is_sent_on
         // The runtime sees nothing of this: the news is in the system and nowhere else when the call begins.
         std::thread::sleep(Duration::from_millis(1_050));
         ask(&pool, WRITE).await.unwrap();
-        assert_eq!((counted(&pool, Event::Retry), counted(&pool, Event::Opened)), (0, 2));
+        assert_eq!((counted(&pool, Event::Retry(Why::Lost)), counted(&pool, Event::Opened)), (0, 2));
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use genesis_replicator::engine::error::Kind;
-use genesis_replicator::engine::metrics::{CloseCause, Event};
+use genesis_replicator::engine::metrics::{CloseCause, Event, Why};
 use genesis_replicator::engine::pool::{Pool, Settings};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -215,7 +215,7 @@ async fn a_connection_that_its_server_closed_while_it_lay_idle_is_not_used() {
     until("they are taken out", || levels(&pool).total() == 0).await;
     assert_eq!(closed(&pool, CloseCause::Lost), 3);
     assert_eq!(call(&pool, json!([1])).await.unwrap(), json!(1));
-    assert_eq!(pool.scopes().own().counted(Event::Retry), 0);
+    assert_eq!(pool.scopes().own().counted(Event::Retry(Why::Lost)), 0);
 }
 
 #[tokio::test]

@@ -1,19 +1,17 @@
 //! Several calls in as few HTTP requests as the endpoints take, with an answer or an error for each.
 
-use std::pin::{Pin, pin};
+use std::pin::pin;
 
 use bytes::Bytes;
-use futures_util::future::{join, join_all};
+use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::Chain;
-use super::route::{Bundle, is_too_much};
+use super::route::{Bundle, Results, halves, is_too_much};
 use crate::engine::deadline::{Call, Timeout};
-use crate::engine::error::{Error, Kind, Result};
+use crate::engine::error::{Kind, Result};
 use crate::engine::jsonrpc::Request;
 use crate::engine::metrics::{Event, finish_call};
-
-type Results<'a> = Pin<Box<dyn Future<Output = Vec<Result<Bytes>>> + Send + 'a>>;
 
 impl Chain {
     /// Make several calls within one deadline. The results are in the order of the calls, each with its own error.
@@ -24,7 +22,7 @@ impl Chain {
         let began = Instant::now();
         let call = Call::starting(began, timeout.or(self.pool().settings().request_timeout));
         self.scopes().count(Event::Request);
-        let results = call.bound(pin!(self.in_parts(requests, timeout, &call))).await;
+        let results = call.bound(pin!(self.known_or_made(requests, timeout, &call))).await;
         let results = results.unwrap_or_else(|| vec![Err(self.timed_out(&call)); requests.len()]);
         let outcome = results
             .iter()
@@ -32,6 +30,22 @@ impl Chain {
             .map_or(Ok(()), |error| Err(error.clone()));
         finish_call(self.scopes(), self.pool().collector(), "batch", began.elapsed(), &outcome);
         results
+    }
+
+    /// What is known is not asked for.
+    async fn known_or_made(&self, requests: &[Request], timeout: Timeout, call: &Call) -> Vec<Result<Bytes>> {
+        let Some(cache) = &self.cache else { return self.in_parts(requests, timeout, call).await };
+        let known: Vec<_> = requests.iter().map(|request| cache.get(request)).collect();
+        let unknown = requests.iter().zip(&known).filter(|(_, known)| known.is_none());
+        let open: Vec<_> = unknown.map(|(request, _)| request.clone()).collect();
+        let terms = cache.terms(&self.router, &open, call).await;
+        let made = self.in_parts(&open, timeout, call).await;
+        for ((request, terms), result) in open.iter().zip(&terms).zip(&made) {
+            cache.keep(request, terms.as_ref(), result);
+        }
+        let mut made = made.into_iter();
+        let result = |known: Option<Bytes>| known.map(Ok).or_else(|| made.next());
+        known.into_iter().filter_map(result).collect()
     }
 
     /// Parts that the endpoints are known to take, all at once.
@@ -47,26 +61,28 @@ impl Chain {
             if let [only] = requests {
                 return vec![self.router.request(only, timeout, call, None).await];
             }
-            match self.router.batch(&Bundle(requests), timeout, call).await {
-                Ok(results) => self.mended(requests, results, timeout, call).await,
-                Err(error) if is_too_much(&error) && self.may_be_parted(requests, &error) => {
+            let only_reads = requests.iter().all(|request| self.router.only_reads(request));
+            let results = match self.router.batch(&Bundle(requests), timeout, call).await {
+                Ok(results) => results,
+                // Nothing was done, or it can be done again.
+                Err(error) if is_too_much(&error) && (only_reads || error.kind() != Kind::Protocol) => {
                     let (some, others) = requests.split_at(requests.len() / 2);
-                    let parts = join(self.part(some, timeout, call), self.part(others, timeout, call));
-                    let (mut results, others) = parts.await;
-                    results.extend(others);
-                    results
+                    return halves(self.part(some, timeout, call), self.part(others, timeout, call)).await;
                 }
-                Err(error) => vec![Err(error); requests.len()],
-            }
+                Err(error) => {
+                    let failed = vec![Err(error); requests.len()];
+                    // What only reads was made again already, as often as it may.
+                    if only_reads {
+                        return failed;
+                    }
+                    failed
+                }
+            };
+            self.mended(requests, results, timeout, call).await
         })
     }
 
-    /// Whether no call was made, or all can be made again.
-    fn may_be_parted(&self, requests: &[Request], error: &Error) -> bool {
-        error.kind() != Kind::Protocol || requests.iter().all(|request| self.router.only_reads(request))
-    }
-
-    /// The results, after another try at the calls that may fare better then.
+    /// The results, after another try at the calls that may fare better by themselves.
     async fn mended(
         &self,
         requests: &[Request],
@@ -77,7 +93,7 @@ impl Chain {
         let each = requests.iter().zip(results).map(|(request, result)| async move {
             match result {
                 Err(error) if self.router.may_fare_better(request, &error) => {
-                    self.router.request(request, timeout, call, None).await
+                    self.router.request_again(request, timeout, call, &error).await
                 }
                 result => result,
             }

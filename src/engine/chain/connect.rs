@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::cache::Cache;
 use super::identity::{self, Identity};
-use super::route::Router;
+use super::route::{Endpoint, Router};
 use super::{Chain, ChainConfig, check_network};
 use crate::engine::deadline::Call;
 use crate::engine::error::{Error, Kind, Result};
@@ -50,16 +50,23 @@ impl Chain {
         };
         let cache = |most| Cache::new(most, identity.family, pools.len(), Arc::clone(&scopes));
         let cache = config.cache.map(cache).transpose()?;
-        let weights = config.endpoints.iter().map(|endpoint| endpoint.weight);
-        let pools = pools.into_iter().zip(weights).collect();
-        let router = Arc::new(Router::new(Arc::clone(&label), pools, config.policy.clone(), scopes, log));
+        let endpoints = pools.into_iter().zip(&config.endpoints);
+        let endpoints = endpoints.map(|(pool, config)| Endpoint::new(pool, config)).collect();
+        let router = Arc::new(Router::new(
+            Arc::clone(&label),
+            endpoints,
+            config.policy.clone(),
+            identity.clone(),
+            scopes,
+            log,
+        ));
         for (endpoint, found) in router.endpoints().iter().zip(judged) {
             match found {
                 Ok(found) => endpoint.pool().learn(found.family),
                 Err(error) => router.set_aside(endpoint, error),
             }
         }
-        router.watch(&identity);
+        router.watch();
         Ok(Self { label, router, config, identity, cache })
     }
 }

@@ -153,7 +153,7 @@ pub(super) async fn identify(pool: &Pool, several: bool, call: &Call) -> Result<
 
 /// Ask a node that was away whether it is still who it was, or who it should be.
 pub(super) async fn recognise(pool: &Pool, wanted: &Identity, label: &Arc<str>, call: &Call) -> Result<()> {
-    let found = identify(pool, true, call).await?;
+    let found = identify(pool, wanted.genesis.is_some(), call).await?;
     wanted.check(label, &found)?;
     pool.learn(found.family);
     Ok(())

@@ -4,6 +4,7 @@ mod batch;
 mod cache;
 mod calls;
 mod connect;
+mod flights;
 mod flow;
 mod identity;
 mod logs;
@@ -34,7 +35,7 @@ pub use flow::{Flow, Inlet, Taken};
 pub use identity::{Identity, NetworkId};
 pub use logs::{LogFilter, LogOptions, LogPiece, LogStream};
 pub use many::Many;
-pub use route::Policy;
+pub use route::{Batching, Policy};
 pub use status::{EndpointStatus, Status};
 
 /// How many calls are in flight unless the caller says otherwise, at least: an HTTP/2 connection carries that many.
@@ -62,6 +63,8 @@ pub struct EndpointConfig {
     pub rate_limit: Option<Limit>,
     /// How much of the calls it should get, beside the others.
     pub weight: f64,
+    /// Whether calls are put together on the way, and how.
+    pub batching: Option<Batching>,
 }
 
 /// How fast a chain may be asked.

@@ -1,8 +1,10 @@
 //! How a chain is doing, endpoint by endpoint.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::time::Instant;
 
 use super::Chain;
 use super::identity::{self, Identity};
@@ -10,6 +12,7 @@ use super::route::{Circuit, Endpoint};
 use crate::engine::deadline::Call;
 use crate::engine::error::{Error, Kind};
 use crate::engine::limiter::Learned;
+use crate::engine::metrics::Counters;
 
 /// How a chain is doing.
 #[derive(Debug)]
@@ -31,10 +34,21 @@ pub struct EndpointStatus {
     pub latency: Option<Duration>,
     /// What its answers take on average, where there are several endpoints.
     pub average: Option<Duration>,
+    /// In how many seconds it is expected to answer one more call, by its latency, its failures, what it carries and its
+    /// weight: the lower of two is asked.
+    pub score: f64,
     /// Whether it is asked: `"closed"`, `"open"` or `"half_open"`, as a circuit is.
     pub circuit: &'static str,
-    /// Whether it is behind the others.
+    /// By how many blocks it is behind the best.
+    pub lag: Option<u64>,
+    /// Whether that is too many.
     pub is_lagging: bool,
+    /// The most blocks that a search for logs may ask it for at a time, as far as it has told.
+    pub max_block_range: Option<u64>,
+    /// The most calls that it takes in a batch, as far as it has told.
+    pub max_batch_size: Option<u64>,
+    /// What it has counted.
+    pub counters: Arc<Counters>,
     /// How fast it was found to allow to be asked, where that is looked for.
     pub learned: Option<Learned>,
     /// Why it did not answer, or is left alone.
@@ -66,8 +80,12 @@ impl EndpointStatus {
 impl Chain {
     /// Ask the nodes how they are doing. One that does not answer is a status too; one that is left alone is not asked.
     pub async fn status(&self) -> Status {
-        let endpoints =
+        let mut endpoints =
             join_all(self.router.endpoints().iter().map(|endpoint| self.status_of(endpoint))).await;
+        let best = endpoints.iter().filter_map(|endpoint| endpoint.head).max();
+        for endpoint in &mut endpoints {
+            endpoint.lag = best.zip(endpoint.head).map(|(best, head)| best - head);
+        }
         Status { identity: self.identity.clone(), endpoints }
     }
 
@@ -83,13 +101,19 @@ impl Chain {
         } else {
             (endpoint.head(), None, endpoint.trouble())
         };
+        let now = Instant::now();
         EndpointStatus {
             endpoint: pool.target().to_string(),
             head,
             latency,
             average: endpoint.latency(),
+            score: endpoint.score(now),
             circuit: circuit.name(),
+            lag: None,
             is_lagging: endpoint.is_lagging(),
+            max_block_range: endpoint.reach().most(now),
+            max_batch_size: endpoint.batch().most(now),
+            counters: Arc::clone(pool.scopes().own()),
             learned: pool.learned(),
             failure,
         }

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::{Histogram, Levels, Summary};
+use super::{Histogram, Levels, Summary, Why};
+use crate::engine::classify::Class;
 use crate::engine::error::Kind;
 
 /// Why a connection was closed.
@@ -67,7 +68,7 @@ pub enum Event {
     /// A request was made.
     Request,
     /// A request was tried once more.
-    Retry,
+    Retry(Why),
     /// A late request was made at a second endpoint too.
     Hedge,
     /// The second endpoint answered first.
@@ -76,6 +77,8 @@ pub enum Event {
     BreakerOpened,
     /// An endpoint refused a request for its rate.
     Refusal,
+    /// A node answered with an error of this class, whatever became of the call.
+    Answer(Class),
     /// A result that was kept answered a call.
     CacheHit,
     /// A call whose result could have been kept had to be made.
@@ -121,11 +124,12 @@ pub struct Counters {
     closed: PerCause,
     connect_failures: AtomicU64,
     requests: AtomicU64,
-    retries: AtomicU64,
+    retries: PerWhy,
     hedges: AtomicU64,
     hedges_won: AtomicU64,
     breakers_opened: AtomicU64,
     refusals: AtomicU64,
+    answers: PerClass,
     cache_hits: AtomicU64,
     cache_misses: AtomicU64,
     shared: AtomicU64,
@@ -140,6 +144,12 @@ pub struct Counters {
 
 #[derive(Debug, Default)]
 struct PerCause([AtomicU64; CloseCause::ALL.len()]);
+
+#[derive(Debug, Default)]
+struct PerWhy([AtomicU64; Why::ALL.len()]);
+
+#[derive(Debug, Default)]
+struct PerClass([AtomicU64; Class::ALL.len()]);
 
 #[derive(Debug, Default)]
 struct PerKind([AtomicU64; Kind::ALL.len()]);
@@ -220,11 +230,12 @@ impl Counters {
             Event::Closed(cause) => &self.closed.0[cause as usize],
             Event::ConnectFailure => &self.connect_failures,
             Event::Request => &self.requests,
-            Event::Retry => &self.retries,
+            Event::Retry(why) => &self.retries.0[why as usize],
             Event::Hedge => &self.hedges,
             Event::HedgeWon => &self.hedges_won,
             Event::BreakerOpened => &self.breakers_opened,
             Event::Refusal => &self.refusals,
+            Event::Answer(class) => &self.answers.0[class as usize],
             Event::CacheHit => &self.cache_hits,
             Event::CacheMiss => &self.cache_misses,
             Event::Shared => &self.shared,
@@ -248,7 +259,6 @@ mod tests {
             Event::Opened,
             Event::ConnectFailure,
             Event::Request,
-            Event::Retry,
             Event::Hedge,
             Event::HedgeWon,
             Event::BreakerOpened,
@@ -258,7 +268,10 @@ mod tests {
         ];
         let causes = CloseCause::ALL.map(Event::Closed);
         let kinds = Kind::ALL.map(Event::Error);
-        let events: Vec<_> = plain.into_iter().chain(causes).chain(kinds).collect();
+        let whys = Why::ALL.map(Event::Retry);
+        let classes = Class::ALL.map(Event::Answer);
+        let events: Vec<_> =
+            plain.into_iter().chain(causes).chain(kinds).chain(whys).chain(classes).collect();
         let counters = Counters::default();
         for (times, event) in events.iter().enumerate() {
             (0..times).for_each(|_| counters.count(*event));

@@ -15,6 +15,7 @@ mod process;
 mod prometheus;
 mod recent;
 mod report;
+mod retry;
 mod scopes;
 mod snapshot;
 mod sources;
@@ -25,8 +26,9 @@ pub use counters::{CloseCause, Counters, Event, Gauge, Latency};
 pub use histogram::{Histogram, Summary};
 pub use levels::{Level, LevelCounts, Levels};
 pub use process::Process;
+pub use retry::Why;
 pub use scopes::{Held, Member, Portion, Scopes, finish_call};
-pub use snapshot::{Pools, Value, pool_snapshot};
+pub use snapshot::{Pools, Value, error_answers, pool_snapshot};
 pub use sources::Source;
 
 /// A count as a measure.

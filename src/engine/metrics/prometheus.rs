@@ -6,14 +6,15 @@
 use std::fmt::{Display, Write};
 
 use super::report::Report;
-use super::{CloseCause, Counters, Event, Gauge, Latency, Summary};
+use super::{CloseCause, Counters, Event, Gauge, Latency, Summary, Why};
+use crate::engine::classify::Class;
 use crate::engine::error::Kind;
 
 /// What every name begins with.
 const PREFIX: &str = "genesis_replicator_";
 
 /// The plain counters of a pool.
-const COUNTED: [(&str, Event, &str); 16] = [
+const COUNTED: [(&str, Event, &str); 15] = [
     ("pool_acquisitions_total", Event::Acquisition, "Connections given to callers."),
     ("pool_waits_total", Event::Wait, "Connections for which the caller had to wait."),
     ("pool_timeouts_total", Event::Timeout, "Callers that waited for a connection in vain."),
@@ -26,7 +27,6 @@ const COUNTED: [(&str, Event, &str); 16] = [
     ("pool_connections_opened_total", Event::Opened, "Connections opened."),
     ("pool_connect_failures_total", Event::ConnectFailure, "Connections that could not be opened."),
     ("pool_requests_total", Event::Request, "Requests made."),
-    ("pool_retries_total", Event::Retry, "Requests tried once more."),
     ("pool_hedges_total", Event::Hedge, "Late requests made at a second endpoint too."),
     ("pool_hedges_won_total", Event::HedgeWon, "Late requests that the second endpoint answered first."),
     ("pool_breakers_opened_total", Event::BreakerOpened, "Endpoints left alone until they are well again."),
@@ -131,19 +131,31 @@ fn chains(page: &mut Page, report: &Report) {
             page.sample("pool_connections_closed_total", &with(labels, ("cause", cause.name())), count);
         }
     });
-    page.family("pool_errors_total", "counter", "Calls that failed, by error code.");
-    each_chain(report, |labels, counters| {
-        for kind in Kind::ALL {
-            let count = counters.counted(Event::Error(kind));
-            if count > 0 {
-                page.sample("pool_errors_total", &with(labels, ("code", kind.code())), count);
-            }
-        }
-    });
+    let errors = Kind::ALL.map(|kind| (kind.code(), Event::Error(kind)));
+    told_apart(page, report, "pool_errors_total", "Calls that failed, by error code.", ("code", &errors));
+    let retries = Why::ALL.map(|why| (why.name(), Event::Retry(why)));
+    let help = "Requests tried once more, by what was wrong before.";
+    told_apart(page, report, "pool_retries_total", help, ("reason", &retries));
+    let answers = Class::ALL.map(|class| (class.name(), Event::Answer(class)));
+    let help = "Error answers of nodes, by class, whatever became of the calls.";
+    told_apart(page, report, "pool_error_answers_total", help, ("class", &answers));
     for (name, latency, help) in LATENCIES {
         page.family(name, "summary", help);
         each_chain(report, |labels, counters| page.summary(name, labels, &counters.latency(latency)));
     }
+}
+
+/// Counts that are told apart by a label, as far as there are any.
+fn told_apart(page: &mut Page, report: &Report, name: &str, help: &str, by: (&str, &[(&str, Event)])) {
+    page.family(name, "counter", help);
+    each_chain(report, |labels, counters| {
+        for (value, event) in by.1 {
+            let count = counters.counted(*event);
+            if count > 0 {
+                page.sample(name, &with(labels, (by.0, value)), count);
+            }
+        }
+    });
 }
 
 fn each_chain(report: &Report, mut show: impl FnMut(&Labels, &Counters)) {

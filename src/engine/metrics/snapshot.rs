@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{CloseCause, Counters, Event, Gauge, Latency, Process, Summary, float};
+use super::{CloseCause, Counters, Event, Gauge, Latency, Process, Summary, Why, float};
+use crate::engine::classify::Class;
 use crate::engine::error::Kind;
 
 /// A value that every language has.
@@ -95,7 +96,7 @@ pub fn pool_snapshot(counters: &Counters, max_connections: u64) -> Value {
     Value::map(pool_pairs(counters, max_connections))
 }
 
-fn pool_pairs(counters: &Counters, max_connections: u64) -> [(&'static str, Value); 31] {
+fn pool_pairs(counters: &Counters, max_connections: u64) -> [(&'static str, Value); 33] {
     let levels = counters.levels().snapshot();
     let counted = |event| Value::Int(counters.counted(event));
     [
@@ -118,7 +119,9 @@ fn pool_pairs(counters: &Counters, max_connections: u64) -> [(&'static str, Valu
         ("connect_failures", counted(Event::ConnectFailure)),
         ("requests", counted(Event::Request)),
         ("errors", errors_by_code(counters)),
-        ("retries", counted(Event::Retry)),
+        ("error_answers", error_answers(counters)),
+        ("retries", Why::ALL.into_iter().map(|why| counters.counted(Event::Retry(why))).sum::<u64>().into()),
+        ("retry_reasons", retry_reasons(counters)),
         ("hedges", counted(Event::Hedge)),
         ("hedges_won", counted(Event::HedgeWon)),
         ("breakers_opened", counted(Event::BreakerOpened)),
@@ -139,11 +142,22 @@ fn closed_by_cause(counters: &Counters) -> Value {
 }
 
 fn errors_by_code(counters: &Counters) -> Value {
-    let errors = Kind::ALL.into_iter().map(|kind| (kind, counters.counted(Event::Error(kind))));
-    errors
-        .filter(|(_, count)| *count > 0)
-        .map(|(kind, count)| (kind.code().to_owned(), count.into()))
-        .collect()
+    seen(Kind::ALL.into_iter().map(|kind| (kind.code(), counters.counted(Event::Error(kind)))))
+}
+
+/// What nodes answered with, by class, whatever became of the calls.
+#[must_use]
+pub fn error_answers(counters: &Counters) -> Value {
+    seen(Class::ALL.into_iter().map(|class| (class.name(), counters.counted(Event::Answer(class)))))
+}
+
+fn retry_reasons(counters: &Counters) -> Value {
+    seen(Why::ALL.into_iter().map(|why| (why.name(), counters.counted(Event::Retry(why)))))
+}
+
+/// What has happened at all.
+fn seen(counts: impl Iterator<Item = (&'static str, u64)>) -> Value {
+    counts.filter(|(_, count)| *count > 0).map(|(name, count)| (name.to_owned(), count.into())).collect()
 }
 
 /// The counters of a manager: all of it, and each of its chains.

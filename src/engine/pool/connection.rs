@@ -17,7 +17,7 @@ use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Phase, Result};
 use crate::engine::exchange::{Batch, Exchange, One};
 use crate::engine::jsonrpc::Request;
-use crate::engine::metrics::{CloseCause, Event, Gauge};
+use crate::engine::metrics::{CloseCause, Event, Gauge, Why};
 use crate::engine::transport::{SendError, State, Transport};
 
 /// A leased connection.
@@ -155,12 +155,12 @@ impl Connection {
                     Ok(result) => return Ok(result),
                     Err(SendError::NotSent) => {}
                     Err(SendError::Failed(error)) if proof.is_outdated(&error) => {
-                        self.0.pool.scopes().count(Event::Retry);
+                        self.0.pool.scopes().count(Event::Retry(Why::Refused));
                         continue;
                     }
                     Err(SendError::Unanswered(_)) if repeats == 0 && exchange.only_reads() => {
                         (losses, repeats) = (0, 1);
-                        self.0.pool.scopes().count(Event::Retry);
+                        self.0.pool.scopes().count(Event::Retry(Why::Lost));
                     }
                     Err(SendError::Failed(error) | SendError::Unanswered(error)) => return Err(error),
                 }

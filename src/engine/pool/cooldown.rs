@@ -64,9 +64,12 @@ impl Cooldown {
         }
     }
 
-    /// The endpoint has refused a call with this error: for its rate, or because it is in trouble for a time that it
-    /// tells.
+    /// The endpoint has answered a call with this error: perhaps it refuses it for its rate, or is in trouble for a time
+    /// that it tells.
     pub(in crate::engine) fn heed(&self, error: &Error) {
+        if let Some(class) = error.facts().class {
+            self.scopes.count(Event::Answer(class));
+        }
         let wait = match error.facts().class {
             Some(Class::RateLimited) => {
                 self.scopes.count(Event::Refusal);

@@ -21,7 +21,7 @@ use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Phase, Result};
 use crate::engine::exchange::{Batch, Exchange, One};
 use crate::engine::jsonrpc::Request;
-use crate::engine::metrics::{Event, Gauge, finish_call};
+use crate::engine::metrics::{Event, Gauge, Why, finish_call};
 use crate::engine::transport::SendError;
 
 /// How often a request is tried again because its connection had gone before anything was sent.
@@ -126,16 +126,16 @@ impl Pool {
                 }
                 Err(SendError::NotSent) if resends < RESENDS => {
                     resends += 1;
-                    self.scopes().count(Event::Retry);
+                    self.scopes().count(Event::Retry(Why::Lost));
                 }
                 Err(SendError::NotSent) => return Err(self.mark(lost())),
                 // The server may have closed its end just before. What changes nothing may be asked for again.
                 Err(SendError::Unanswered(_)) if repeats == 0 && exchange.only_reads() => {
                     repeats += 1;
-                    self.scopes().count(Event::Retry);
+                    self.scopes().count(Event::Retry(Why::Lost));
                 }
                 Err(SendError::Failed(error)) if proof.is_outdated(&error) => {
-                    self.scopes().count(Event::Retry);
+                    self.scopes().count(Event::Retry(Why::Refused));
                 }
                 Err(SendError::Failed(error) | SendError::Unanswered(error)) => return Err(self.mark(error)),
             }

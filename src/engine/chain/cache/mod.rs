@@ -4,7 +4,6 @@
 //! It stands before the route, so what it knows costs no permit of a limit and no connection.
 
 mod finality;
-mod flights;
 mod rules;
 mod store;
 
@@ -13,9 +12,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use self::finality::Finality;
-use self::flights::{Flights, Flown};
 use self::rules::{Rule, When};
 use self::store::Store;
+use super::flights::{Flights, Flown};
 use super::route::Router;
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Phase, Result};
@@ -31,6 +30,12 @@ pub(super) struct Cache {
     flights: Flights,
     finality: Finality,
     scopes: Arc<Scopes>,
+}
+
+/// When a result cannot change any more, and the last block that was final before it was asked for.
+pub(super) struct Terms {
+    when: When,
+    last: u64,
 }
 
 impl Cache {
@@ -62,16 +67,13 @@ impl Cache {
         call: &Call,
         mut kept: Option<&mut Option<Lease>>,
     ) -> Result<Bytes> {
-        let Some((when, last)) = self.settles(router, request, call).await else {
+        let terms = self.terms_of(router, request, call).await;
+        if terms.is_none() {
             return router.request(request, timeout, call, kept).await;
-        };
-        self.scopes.count(Event::CacheMiss);
+        }
         let ask = async {
             let result = router.request(request, timeout, call, kept.as_deref_mut()).await;
-            let is_settled = result.as_ref().is_ok_and(|result| when.is_settled(result, last));
-            if let (Ok(result), true) = (&result, is_settled) {
-                self.store.keep(request.text(), result);
-            }
+            let is_settled = self.keep(request, terms.as_ref(), &result);
             (result, is_settled)
         };
         // As long as another asks.
@@ -86,17 +88,45 @@ impl Cache {
         }
     }
 
-    /// When the result cannot change any more, and the last block that is final now. `None` when it can.
-    async fn settles(&self, router: &Router, request: &Request, call: &Call) -> Option<(When, u64)> {
+    /// On which terms the results of calls that are about to be made may be kept.
+    pub(super) async fn terms(
+        &self,
+        router: &Router,
+        requests: &[Request],
+        call: &Call,
+    ) -> Vec<Option<Terms>> {
+        let mut terms = Vec::with_capacity(requests.len());
+        for request in requests {
+            terms.push(self.terms_of(router, request, call).await);
+        }
+        terms
+    }
+
+    /// Keep a result, if it cannot change any more: whether that is so.
+    pub(super) fn keep(&self, request: &Request, terms: Option<&Terms>, result: &Result<Bytes>) -> bool {
+        let (Ok(result), Some(terms)) = (result, terms) else { return false };
+        let is_settled = terms.when.is_settled(result, terms.last);
+        if is_settled {
+            self.store.keep(request.text(), result);
+        }
+        is_settled
+    }
+
+    async fn terms_of(&self, router: &Router, request: &Request, call: &Call) -> Option<Terms> {
         let when = Rule::of(self.family, request.method())?.when(request.params())?;
         let needed = match when {
-            When::Always | When::Timed => return Some((when, 0)),
+            When::Always | When::Timed => return Some(self.missed(when, 0)),
             When::Final(number) => Some(number),
             When::FinalAsTold => None,
         };
         call.enter(Phase::Receive);
         let last = self.finality.last(router.endpoints(), needed).await;
-        needed.is_none_or(|number| number <= last).then_some((when, last))
+        needed.is_none_or(|number| number <= last).then(|| self.missed(when, last))
+    }
+
+    fn missed(&self, when: When, last: u64) -> Terms {
+        self.scopes.count(Event::CacheMiss);
+        Terms { when, last }
     }
 }
 

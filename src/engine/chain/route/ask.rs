@@ -1,8 +1,10 @@
 //! What may be asked of an endpoint: a call, or a batch of them.
 
 use std::future::Future;
+use std::pin::Pin;
 
 use bytes::Bytes;
+use futures_util::future::join;
 use tokio::time::Instant;
 
 use super::endpoint::Endpoint;
@@ -86,7 +88,10 @@ impl Ask for Request {
         if is_choice {
             reach::check(endpoint, self, call).await?;
         }
-        endpoint.pool().attempt(self, timeout, call, None).await
+        match endpoint.bundler(self) {
+            Some(bundler) => bundler.ask(self, call).await,
+            None => endpoint.pool().attempt(self, timeout, call, None).await,
+        }
     }
 
     fn heed(&self, endpoint: &Endpoint, error: &Error, now: Instant) {
@@ -102,6 +107,16 @@ impl Ask for Request {
     async fn settle(&self, pool: &Pool, call: &Call, error: Error) -> Result<Bytes> {
         if submit::may_be_ours(&error) { submit::settle(pool, self, call, error).await } else { Err(error) }
     }
+}
+
+/// The results of several calls, each with its own error.
+pub(in crate::engine::chain) type Results<'a> = Pin<Box<dyn Future<Output = Vec<Result<Bytes>>> + Send + 'a>>;
+
+/// The results of one half of a batch, and of the other.
+pub(in crate::engine::chain) async fn halves(some: Results<'_>, others: Results<'_>) -> Vec<Result<Bytes>> {
+    let (mut results, others) = join(some, others).await;
+    results.extend(others);
+    results
 }
 
 /// Calls for one HTTP request.
@@ -127,13 +142,7 @@ impl Ask for Bundle<'_> {
         timeout: Timeout,
         call: &Call,
     ) -> Result<Vec<Result<Bytes>>> {
-        let results = endpoint.pool().attempt_batch(self.0, timeout, call).await?;
-        match of_all(&results)
-            .filter(|error| remedy(error, Effect::Reads) != Remedy::Raise || is_too_much(error))
-        {
-            Some(error) => Err(error.clone()),
-            None => Ok(results),
-        }
+        together(endpoint.pool(), self.0, timeout, call).await
     }
 
     fn heed(&self, endpoint: &Endpoint, error: &Error, now: Instant) {
@@ -148,6 +157,22 @@ impl Ask for Bundle<'_> {
 
     async fn settle(&self, _: &Pool, _: &Call, error: Error) -> Result<Vec<Result<Bytes>>> {
         Err(error)
+    }
+}
+
+/// Make several calls in one HTTP request. What all of them have met in the same way is an error of the batch.
+pub(super) async fn together(
+    pool: &Pool,
+    requests: &[Request],
+    timeout: Timeout,
+    call: &Call,
+) -> Result<Vec<Result<Bytes>>> {
+    let results = pool.attempt_batch(requests, timeout, call).await?;
+    let is_of_the_batch =
+        |error: &&Error| remedy(error, Effect::Reads) != Remedy::Raise || is_too_much(error);
+    match of_all(&results).filter(is_of_the_batch) {
+        Some(error) => Err(error.clone()),
+        None => Ok(results),
     }
 }
 

@@ -2,18 +2,22 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::ask::Load;
 use super::breaker::{Breaker, Circuit};
+use super::bundler::Bundler;
 use super::reach::Reach;
 use super::remedy::{Blame, blame};
 use super::score::{Carried, Score};
 use crate::engine::blocks::Blocks;
+use crate::engine::chain::EndpointConfig;
+use crate::engine::chain::flights::Flights;
 use crate::engine::error::Error;
+use crate::engine::jsonrpc::Request;
 use crate::engine::pool::Pool;
 
 /// So long an endpoint is not asked for a method that it does not know: a node may be upgraded.
@@ -32,7 +36,12 @@ pub(in crate::engine::chain) struct Endpoint {
     head: AtomicU64,
     lagging: AtomicBool,
     reach: Reach,
-    batch: Reach,
+    batch: Arc<Reach>,
+    /// Puts calls together, where that is wanted.
+    bundler: Option<Bundler>,
+    /// Whether it was away since it said who it is, and the question that is under way.
+    doubted: AtomicBool,
+    questions: Flights,
     /// The methods that it does not know, and until when that is believed.
     lacks: Mutex<HashMap<Box<str>, Instant>>,
     /// Why it is left alone, or what went wrong last.
@@ -53,16 +62,21 @@ pub(super) enum Fitness {
 }
 
 impl Endpoint {
-    pub(super) fn new(pool: Pool, weight: f64) -> Self {
+    pub(in crate::engine::chain) fn new(pool: Pool, config: &EndpointConfig) -> Self {
+        let batch = Arc::<Reach>::default();
+        let bundle = |batching| Bundler::new(pool.clone(), batching, Arc::clone(&batch));
         Self {
+            bundler: config.batching.map(bundle),
             pool,
-            weight,
+            weight: config.weight,
             score: Score::default(),
             breaker: Breaker::default(),
             head: AtomicU64::new(UNKNOWN),
             lagging: AtomicBool::new(false),
             reach: Reach::default(),
-            batch: Reach::default(),
+            batch,
+            doubted: AtomicBool::new(false),
+            questions: Flights::default(),
             lacks: Mutex::default(),
             trouble: Mutex::default(),
         }
@@ -99,13 +113,38 @@ impl Endpoint {
     }
 
     /// How many blocks it searches at a time.
-    pub(super) const fn reach(&self) -> &Reach {
+    pub(in crate::engine::chain) const fn reach(&self) -> &Reach {
         &self.reach
     }
 
     /// How many calls it takes in a batch.
-    pub(super) const fn batch(&self) -> &Reach {
+    pub(in crate::engine::chain) fn batch(&self) -> &Reach {
         &self.batch
+    }
+
+    /// Who puts this call together with others, if anybody does.
+    pub(super) fn bundler(&self, request: &Request) -> Option<&Bundler> {
+        self.bundler.as_ref().filter(|_| Bundler::takes(request))
+    }
+
+    /// Whether it must say who it is before it is asked anything else.
+    pub(super) fn is_doubted(&self) -> bool {
+        self.doubted.load(Ordering::Relaxed)
+    }
+
+    /// It was away.
+    pub(super) fn doubt(&self) {
+        self.doubted.store(true, Ordering::Relaxed);
+    }
+
+    /// It is who it was.
+    pub(super) fn trust(&self) {
+        self.doubted.store(false, Ordering::Relaxed);
+    }
+
+    /// Where those meet who ask it that.
+    pub(super) const fn questions(&self) -> &Flights {
+        &self.questions
     }
 
     /// How well it suits what is asked; `None` while it is left alone.
@@ -122,6 +161,11 @@ impl Endpoint {
         } else {
             Fitness::Fit
         })
+    }
+
+    /// What one more call of any method is expected to cost here.
+    pub(in crate::engine::chain) fn score(&self, now: Instant) -> f64 {
+        self.cost("", now)
     }
 
     /// What one more call of `method` is expected to cost here.
@@ -184,6 +228,7 @@ impl Endpoint {
         match found {
             Ok(()) => {
                 *lock(&self.trouble) = None;
+                self.trust();
                 self.score.forget();
                 self.breaker.close();
             }

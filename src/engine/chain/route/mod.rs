@@ -3,6 +3,8 @@
 mod ask;
 mod breaker;
 mod budget;
+mod bundler;
+mod doubt;
 mod endpoint;
 mod pace;
 mod race;
@@ -31,11 +33,12 @@ use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::jsonrpc::Request;
 use crate::engine::log::{Area, Level, Log};
-use crate::engine::metrics::{Event, Scopes};
+use crate::engine::metrics::{Event, Scopes, Why};
 use crate::engine::pool::{Connection, Lease, Pool};
 
-pub(super) use ask::{Bundle, is_too_much};
+pub(super) use ask::{Bundle, Results, halves, is_too_much};
 pub(super) use breaker::Circuit;
+pub use bundler::Batching;
 pub(super) use endpoint::Endpoint;
 
 /// Retries are a tenth of the requests at most, so that they cannot melt a node; hedges as well. Bursts are as large
@@ -67,6 +70,8 @@ pub(super) struct Router {
     label: Arc<str>,
     endpoints: Vec<Endpoint>,
     policy: Policy,
+    /// Who its nodes must be.
+    identity: Identity,
     retries: Budget,
     hedges: Budget,
     pace: Pace,
@@ -77,15 +82,17 @@ pub(super) struct Router {
 impl Router {
     pub(super) fn new(
         label: Arc<str>,
-        pools: Vec<(Pool, f64)>,
+        endpoints: Vec<Endpoint>,
         policy: Policy,
+        identity: Identity,
         scopes: Arc<Scopes>,
         log: Log,
     ) -> Self {
         Self {
             label,
-            endpoints: pools.into_iter().map(|(pool, weight)| Endpoint::new(pool, weight)).collect(),
+            endpoints,
             policy,
+            identity,
             retries: Budget::new(PER_THOUSAND, BURST),
             hedges: Budget::new(PER_THOUSAND, BURST),
             pace: Pace::new(Instant::now()),
@@ -94,10 +101,10 @@ impl Router {
         }
     }
 
-    /// Keep an eye on the endpoints of `identity`, as long as there are several and somebody uses them.
-    pub(super) fn watch(self: &Arc<Self>, identity: &Identity) {
+    /// Keep an eye on the endpoints, as long as there are several and somebody uses them.
+    pub(super) fn watch(self: &Arc<Self>) {
         if self.endpoints.len() > 1 {
-            watch::start(self, identity.clone());
+            watch::start(self);
         }
     }
 
@@ -125,7 +132,7 @@ impl Router {
     pub(super) async fn connection(&self, timeout: Timeout, place: Arc<str>) -> Result<Connection> {
         // One endpoint, the usual case, needs no choice.
         let (pool, lease) = match self.endpoints.as_slice() {
-            [only] => (only.pool(), only.pool().lease(timeout).await?),
+            [only] if !only.is_doubted() => (only.pool(), only.pool().lease(timeout).await?),
             _ => Box::pin(self.lease_somewhere(timeout)).await?,
         };
         Connection::new(pool, lease, place)
@@ -139,7 +146,7 @@ impl Router {
         while let Some(index) = self.pick(nothing, &tried, Instant::now()) {
             tried[index] = true;
             let pool = self.endpoints[index].pool();
-            match pool.lease(timeout).await {
+            match self.lease_at(index, timeout).await {
                 Ok(lease) => return Ok((pool, lease)),
                 Err(error) if remedy::remedy(&error, Effect::Changes) == Remedy::Raise => return Err(error),
                 Err(error) => {
@@ -151,9 +158,19 @@ impl Router {
         Err(failure.unwrap_or_else(|| self.nobody()))
     }
 
-    /// Note a failure.
+    async fn lease_at(&self, index: usize, timeout: Timeout) -> Result<Lease> {
+        let endpoint = &self.endpoints[index];
+        let call = Call::new(timeout.or(endpoint.pool().settings().request_timeout));
+        self.be_sure_of(endpoint, &call).await?;
+        endpoint.pool().lease(timeout).await
+    }
+
+    /// Note a failure. The only endpoint is not left alone for it.
     fn failed(&self, index: usize, method: &str, error: &Error, took: Duration, now: Instant) {
         let endpoint = &self.endpoints[index];
+        if doubt::is_away(error) {
+            endpoint.doubt();
+        }
         if self.endpoints.len() > 1 && endpoint.failed(method, error, took, now) {
             self.tell_opened(endpoint);
         }
@@ -167,17 +184,32 @@ impl Router {
         call: &Call,
         kept: Option<&mut Option<Lease>>,
     ) -> Result<Bytes> {
-        self.retries.earn();
+        self.retries.earn(1);
         // One endpoint that answers, the usual case, costs nothing more.
-        if let [only] = self.endpoints.as_slice() {
+        if let [only] = self.endpoints.as_slice()
+            && !only.is_doubted()
+            && only.bundler(request).is_none()
+        {
             let error = match only.pool().attempt(request, timeout, call, kept).await {
                 Ok(result) => return Ok(result),
                 Err(error) => error,
             };
             return Box::pin(Race::after(self, request, timeout, call, error).run()).await;
         }
-        self.hedges.earn();
+        self.hedges.earn(1);
         Box::pin(Race::new(self, request, timeout, call).run()).await
+    }
+
+    /// Make a call again that failed in a batch, where a node may have acted on it.
+    pub(super) async fn request_again(
+        &self,
+        request: &Request,
+        timeout: Timeout,
+        call: &Call,
+        error: &Error,
+    ) -> Result<Bytes> {
+        self.scopes.count(Event::Retry(Why::of(error)));
+        Race::new(self, request, timeout, call).once_more().run().await
     }
 
     /// Make several calls in one HTTP request.
@@ -187,8 +219,8 @@ impl Router {
         timeout: Timeout,
         call: &Call,
     ) -> Result<Vec<Result<Bytes>>> {
-        self.retries.earn();
-        self.hedges.earn();
+        self.retries.earn(bundle.0.len());
+        self.hedges.earn(bundle.0.len());
         Race::new(self, bundle, timeout, call).run().await
     }
 
@@ -196,14 +228,14 @@ impl Router {
     pub(super) fn may_fare_better(&self, request: &Request, error: &Error) -> bool {
         // In a batch, others may have taken up the room for its answer.
         if error.facts().class == Some(Class::RangeTooLarge) && self.only_reads(request) {
-            return self.retries.spend();
+            return self.retries.spend(1);
         }
         let is_better = match remedy::remedy(error, self.effect_of(request.method())) {
             Remedy::Raise => false,
             Remedy::Elsewhere => self.endpoints.len() > 1,
             Remedy::Again => true,
         };
-        is_better && self.retries.spend()
+        is_better && self.retries.spend(1)
     }
 
     /// The most blocks that may be searched at a time: as many as the best of the endpoints takes, where all have told.
@@ -240,14 +272,15 @@ impl Router {
     /// machine itself is slow, all seem to hang.
     fn hung(&self, index: usize, method: &str, now: Instant) {
         let endpoint = &self.endpoints[index];
-        let has_others = self
-            .endpoints
-            .iter()
-            .enumerate()
-            .any(|(other, endpoint)| other != index && endpoint.circuit() == Circuit::Closed);
-        if endpoint.hung(method, has_others, now) {
+        if endpoint.hung(method, self.has_others(index), now) {
             self.tell_opened(endpoint);
         }
+    }
+
+    /// Whether there are others to ask.
+    fn has_others(&self, than: usize) -> bool {
+        let mut others = self.endpoints.iter().enumerate().filter(|(index, _)| *index != than);
+        others.any(|(_, endpoint)| endpoint.circuit() == Circuit::Closed)
     }
 
     /// Whether a call changes nothing, as far as is known.

@@ -9,20 +9,24 @@ use std::time::Duration;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::Router;
 use super::ask::Ask;
 use super::endpoint::Fitness;
 use super::remedy::{Remedy, remedy, wait};
+use super::{Circuit, Router};
 use crate::engine::classify::Effect;
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Phase, Result};
-use crate::engine::metrics::Event;
+use crate::engine::metrics::{Event, Why};
 
 /// A wait as good as endless, for a call that is not hedged.
 const NEVER: Duration = Duration::from_hours(24);
 
-/// Who has not answered for so long when the caller gives up counts as hanging.
+/// Who has not answered for so long counts as hanging.
 const HUNG: Duration = Duration::from_secs(1);
+
+/// A call looks whether it is to be made elsewhere when it is late, then after twice as long each time, and always after
+/// this.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 pub(super) struct Race<'a, A: Ask> {
     router: &'a Router,
@@ -36,6 +40,9 @@ pub(super) struct Race<'a, A: Ask> {
     asked: Vec<Option<Asked>>,
     /// How often it was asked at all.
     asks: u32,
+    /// When somebody was asked last, and how often it was looked since whether that is too long ago.
+    since: Instant,
+    looks: u32,
     /// Rounds that are over.
     rounds: u32,
     /// What went wrong last, and with whom.
@@ -46,12 +53,18 @@ pub(super) struct Race<'a, A: Ask> {
 struct Asked {
     at: Instant,
     call: Arc<Call>,
+    /// Whether it was told that it hangs.
+    is_told: bool,
 }
 
 impl Asked {
     /// Whether the endpoint has the request; before, it cannot be blamed.
     fn is_sent(&self) -> bool {
         matches!(self.call.phase(), Phase::Send | Phase::Receive)
+    }
+
+    fn hangs(&self, patience: Duration, now: Instant) -> bool {
+        !self.is_told && self.is_sent() && now.duration_since(self.at) > patience
     }
 }
 
@@ -63,7 +76,26 @@ impl<'a, A: Ask> Race<'a, A> {
         let count = router.endpoints.len();
         let effect = asks_for.effect(|method| router.effect_of(method));
         let (tried, asked) = (vec![false; count], (0..count).map(|_| None).collect());
-        Self { router, asks_for, timeout, call, effect, tried, asked, asks: 0, rounds: 0, error: None }
+        Self {
+            router,
+            asks_for,
+            timeout,
+            call,
+            effect,
+            tried,
+            asked,
+            asks: 0,
+            since: Instant::now(),
+            looks: 0,
+            rounds: 0,
+            error: None,
+        }
+    }
+
+    /// The same for what may have been asked before.
+    pub(super) const fn once_more(mut self) -> Self {
+        self.asks = 1;
+        self
     }
 
     /// A race that the only endpoint has run into `error`.
@@ -77,6 +109,7 @@ impl<'a, A: Ask> Race<'a, A> {
         let mut race = Self::new(router, asks_for, timeout, call);
         race.tried.fill(true);
         race.asks = 1;
+        router.failed(0, asks_for.load().method, &error, Duration::ZERO, Instant::now());
         race.heed(0, &error);
         race.error = Some((0, error));
         race
@@ -97,17 +130,21 @@ impl<'a, A: Ask> Race<'a, A> {
             }
             tokio::select! {
                 biased;
-                Some((index, result)) = asks.next() => if let Some(result) = self.settle(index, result) {
-                    return self.last_word(index, result).await;
-                },
+                Some((index, result)) = asks.next() => {
+                    if let Some(result) = self.settle(index, result) {
+                        return self.last_word(index, result).await;
+                    }
+                    late.set(self.late());
+                }
                 () = late.as_mut() => {
+                    self.looks += 1;
+                    self.tell_who_hangs();
                     if let Some(other) = self.other() {
                         // Those who hang would keep the connection that the other needs.
                         if router.first().pool().is_full() {
                             asks.clear();
                             self.give_up(Duration::ZERO);
                         }
-                        router.scopes.count(Event::Hedge);
                         asks.push(self.ask(other));
                     }
                     late.set(self.late());
@@ -116,12 +153,16 @@ impl<'a, A: Ask> Race<'a, A> {
         }
     }
 
-    /// Until when the call is not late.
+    /// Until it is looked whether the call is late.
     fn late(&self) -> Sleep {
         let hedged = self.router.policy.hedging
             && self.effect != Effect::Changes
-            && self.tried.iter().any(|tried| !tried);
-        sleep(if hedged { self.router.pace.late_after(Instant::now()) } else { NEVER })
+            && self.asked.iter().any(Option::is_none);
+        let look = || {
+            let late = self.router.pace.late_after(Instant::now());
+            late.saturating_mul(1 << self.looks.min(16)).min(LOOK_AGAIN)
+        };
+        sleep(if hedged { look() } else { NEVER })
     }
 
     /// Who is asked next, if anybody is left.
@@ -130,25 +171,72 @@ impl<'a, A: Ask> Race<'a, A> {
     }
 
     /// Who else may be asked while somebody is.
-    fn other(&self) -> Option<usize> {
-        let other = self.pick()?;
-        let fitness = self.router.endpoints[other].fitness(self.asks_for.load(), Instant::now());
+    fn other(&mut self) -> Option<usize> {
+        let is_stuck = self.is_stuck();
+        let other = self.pick().or_else(|| if is_stuck { self.another_round() } else { None })?;
+        let now = Instant::now();
+        let fitness = self.router.endpoints[other].fitness(self.asks_for.load(), now);
         // Who cannot answer will not do so sooner.
         if fitness == Some(Fitness::Lacking) {
             return None;
         }
-        self.router.hedges.spend().then_some(other)
+        let scopes = self.router.endpoints[other].pool().scopes();
+        if is_stuck {
+            scopes.count(Event::Retry(Why::Late));
+            return Some(other);
+        }
+        let is_late = now.duration_since(self.since) >= self.router.pace.late_after(now);
+        let may = is_late && self.router.hedges.spend(self.asks_for.load().calls);
+        if may {
+            scopes.count(Event::Hedge);
+        }
+        may.then_some(other)
+    }
+
+    /// Whether all who were asked are left alone by now. Then another is asked as if they had failed, and no budget for
+    /// what is asked twice stands in the way: it would stay empty for as long as all callers wait.
+    fn is_stuck(&self) -> bool {
+        let asked = self.asked.iter().zip(&self.router.endpoints).filter(|(asked, _)| asked.is_some());
+        asked.into_iter().all(|(_, endpoint)| endpoint.circuit() != Circuit::Closed)
+    }
+
+    /// Who is asked once more, of those who have failed meanwhile.
+    fn another_round(&mut self) -> Option<usize> {
+        if self.rounds >= self.router.policy.retries {
+            return None;
+        }
+        self.rounds += 1;
+        self.tried = self.asked.iter().map(Option::is_some).collect();
+        self.pick()
+    }
+
+    /// Who has had the request for too long hangs, though nobody else has answered it.
+    fn tell_who_hangs(&mut self) {
+        let now = Instant::now();
+        let patience = HUNG.max(self.router.pace.late_after(now));
+        for (index, asked) in self.asked.iter_mut().enumerate() {
+            let Some(asked) = asked.as_mut().filter(|asked| asked.hangs(patience, now)) else { continue };
+            // The last one would not be left alone for it.
+            if self.router.has_others(index) {
+                asked.is_told = true;
+                self.router.hung(index, self.asks_for.load().method, now);
+            }
+        }
     }
 
     fn ask(&mut self, index: usize) -> impl Future<Output = Answered<A::Output>> + use<'a, A> {
         self.tried[index] = true;
         self.asks += 1;
+        (self.since, self.looks) = (Instant::now(), 0);
         let call = Arc::new(self.call.part());
-        self.asked[index] = Some(Asked { at: Instant::now(), call: Arc::clone(&call) });
+        self.asked[index] = Some(Asked { at: Instant::now(), call: Arc::clone(&call), is_told: false });
         let (router, asks_for, timeout) = (self.router, self.asks_for, self.timeout);
         async move {
             let endpoint = &router.endpoints[index];
             let _carried = endpoint.carry();
+            if let Err(error) = router.be_sure_of(endpoint, &call).await {
+                return (index, Err(error));
+            }
             (index, asks_for.ask(endpoint, router.endpoints.len() > 1, timeout, &call).await)
         }
     }
@@ -162,7 +250,7 @@ impl<'a, A: Ask> Race<'a, A> {
             Ok(result) => {
                 endpoint.succeeded(self.asks_for.load().method, took, now);
                 router.pace.took(took, now);
-                self.beat_the_others(took, now);
+                self.beat_the_others(index, took, now);
                 return Some(Ok(result));
             }
             Err(error) => error,
@@ -198,17 +286,17 @@ impl<'a, A: Ask> Race<'a, A> {
     }
 
     /// Those who were asked before, and have not answered yet, hang.
-    fn beat_the_others(&mut self, took: Duration, now: Instant) {
+    fn beat_the_others(&mut self, winner: usize, took: Duration, now: Instant) {
         let mut won = false;
         for (index, asked) in self.asked.iter_mut().enumerate() {
             let Some(asked) = asked.take() else { continue };
-            if asked.is_sent() && now.duration_since(asked.at) > took {
-                won = true;
+            won |= asked.is_sent() && now.duration_since(asked.at) > took;
+            if asked.hangs(took, now) {
                 self.router.hung(index, self.asks_for.load().method, now);
             }
         }
         if won {
-            self.router.scopes.count(Event::HedgeWon);
+            self.router.endpoints[winner].pool().scopes().count(Event::HedgeWon);
         }
     }
 
@@ -216,8 +304,7 @@ impl<'a, A: Ask> Race<'a, A> {
     fn give_up(&mut self, patience: Duration) {
         let now = Instant::now();
         for (index, asked) in self.asked.iter_mut().enumerate() {
-            let hangs = |asked: Asked| asked.is_sent() && now.duration_since(asked.at) > patience;
-            if asked.take().is_some_and(hangs) {
+            if asked.take().is_some_and(|asked| asked.hangs(patience, now)) {
                 self.router.hung(index, self.asks_for.load().method, now);
             }
         }
@@ -254,9 +341,9 @@ impl<'a, A: Ask> Race<'a, A> {
     /// Whether one more request may be sent. What never reached a node did not burden it.
     fn may_send_more(&self, error: &Error) -> bool {
         let may = matches!(error.kind(), Kind::ChainConnection | Kind::ConnectTimeout | Kind::Tls)
-            || self.router.retries.spend();
+            || self.router.retries.spend(self.asks_for.load().calls);
         if may {
-            self.router.scopes.count(Event::Retry);
+            self.router.scopes.count(Event::Retry(Why::of(error)));
         }
         may
     }

@@ -20,11 +20,11 @@ const FOR: Duration = Duration::from_mins(10);
 
 /// A number, and until when it is believed.
 #[derive(Debug, Default)]
-pub(super) struct Reach(Mutex<Option<(u64, Instant)>>);
+pub(in crate::engine::chain) struct Reach(Mutex<Option<(u64, Instant)>>);
 
 impl Reach {
     /// The most that it takes, where that is known.
-    pub(super) fn most(&self, now: Instant) -> Option<u64> {
+    pub(in crate::engine::chain) fn most(&self, now: Instant) -> Option<u64> {
         let told = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         told.filter(|(_, until)| now < *until).map(|(most, _)| most)
     }

@@ -67,7 +67,8 @@ pub(super) fn blame(error: &Error) -> Blame {
         | Kind::ConnectTimeout
         | Kind::Tls
         | Kind::Authentication
-        | Kind::QuotaExhausted => Blame::Outage,
+        | Kind::QuotaExhausted
+        | Kind::ChainMismatch => Blame::Outage,
         Kind::MethodNotSupported => Blame::Lacks,
         _ if error.facts().class == Some(Class::Transient) => Blame::Failure,
         _ => Blame::None,

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Endpoint, Router};
-use crate::engine::chain::identity::{self, Identity};
+use crate::engine::chain::identity;
 use crate::engine::deadline::Call;
 use crate::engine::error::{Error, Kind, Phase};
 use crate::engine::family::Family;
@@ -21,12 +21,11 @@ const HEADS_EVERY: Duration = Duration::from_secs(3);
 /// What has not answered by then is not well.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-pub(super) fn start(router: &Arc<Router>, identity: Identity) {
-    let router = Arc::downgrade(router);
-    tokio::spawn(run(router, identity));
+pub(super) fn start(router: &Arc<Router>) {
+    tokio::spawn(run(Arc::downgrade(router)));
 }
 
-async fn run(router: Weak<Router>, identity: Identity) {
+async fn run(router: Weak<Router>) {
     let mut heads_due = Instant::now();
     loop {
         sleep(TICK).await;
@@ -39,21 +38,20 @@ async fn run(router: Weak<Router>, identity: Identity) {
         if with_heads {
             heads_due = now + HEADS_EVERY;
         }
-        join_all(router.endpoints.iter().map(|endpoint| look_at(&router, endpoint, &identity, with_heads)))
-            .await;
+        join_all(router.endpoints.iter().map(|endpoint| look_at(&router, endpoint, with_heads))).await;
         if with_heads {
-            judge_heads(&router, identity.family);
+            judge_heads(&router);
         }
     }
 }
 
-async fn look_at(router: &Router, endpoint: &Endpoint, identity: &Identity, with_heads: bool) {
+async fn look_at(router: &Router, endpoint: &Endpoint, with_heads: bool) {
     if endpoint.is_probe_due(Instant::now()) {
-        probe(router, endpoint, identity).await;
+        probe(router, endpoint).await;
     }
     if with_heads && endpoint.circuit() == super::Circuit::Closed {
         let call = Call::new(Some(PATIENCE));
-        let head = timeout(PATIENCE, identity::head(endpoint.pool(), identity.family, &call)).await;
+        let head = timeout(PATIENCE, identity::head(endpoint.pool(), router.identity.family, &call)).await;
         // What does not tell keeps the head that is known; requests will show whether it is well.
         if let Ok(Ok(head)) = head {
             endpoint.set_head(head);
@@ -61,9 +59,10 @@ async fn look_at(router: &Router, endpoint: &Endpoint, identity: &Identity, with
     }
 }
 
-async fn probe(router: &Router, endpoint: &Endpoint, identity: &Identity) {
+async fn probe(router: &Router, endpoint: &Endpoint) {
     let call = Call::new(Some(PATIENCE));
-    let found = timeout(PATIENCE, identity::recognise(endpoint.pool(), identity, &router.label, &call)).await;
+    let found =
+        timeout(PATIENCE, identity::recognise(endpoint.pool(), &router.identity, &router.label, &call)).await;
     let found = found.unwrap_or_else(|_| Err(no_answer()));
     let is_well = found.is_ok();
     endpoint.probed(found, Instant::now());
@@ -80,10 +79,10 @@ fn no_answer() -> Error {
 }
 
 /// Who is behind the best by more than is allowed is asked only when there is nobody else.
-fn judge_heads(router: &Router, family: Family) {
+fn judge_heads(router: &Router) {
     let heads = router.endpoints.iter().filter(|endpoint| endpoint.circuit() == super::Circuit::Closed);
     let Some(best) = heads.filter_map(Endpoint::head).max() else { return };
-    let most = router.policy.max_lag.unwrap_or_else(|| usual_lag(family));
+    let most = router.policy.max_lag.unwrap_or_else(|| usual_lag(router.identity.family));
     for endpoint in &router.endpoints {
         let Some(head) = endpoint.head() else { continue };
         let lag = best.saturating_sub(head);

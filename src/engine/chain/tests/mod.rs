@@ -1,10 +1,15 @@
 //! Chains whose nodes answer from a script, on a clock that stands still while anybody has something to do: what they
 //! do is the same in every run, to the millisecond.
 
+mod batches;
+mod bundles;
 mod cached;
 mod deadlines;
+mod doubts;
+mod hangs;
 mod storms;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,7 +18,7 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::{Chain, ChainConfig, EndpointConfig, Policy, connect};
+use super::{Batching, Chain, ChainConfig, EndpointConfig, Policy, connect};
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::jsonrpc::Request;
@@ -51,12 +56,33 @@ type Says = dyn Fn(&str, &Value) -> Say + Send;
 struct Node {
     say: Mutex<Box<Says>>,
     seen: Mutex<Vec<String>>,
+    /// Who it says it is.
+    network: Mutex<&'static str>,
+    /// The most calls that it takes at a time, and how many came together.
+    most: AtomicUsize,
+    batches: Mutex<Vec<usize>>,
 }
 
 impl Node {
     /// A node that tells its network and its first block, and says this to everything else.
     fn that(say: impl Fn(&str, &Value) -> Say + Send + 'static) -> Arc<Self> {
-        Arc::new(Self { say: Mutex::new(Box::new(say)), seen: Mutex::default() })
+        Arc::new(Self {
+            say: Mutex::new(Box::new(say)),
+            seen: Mutex::default(),
+            network: Mutex::new("0x1"),
+            most: AtomicUsize::new(usize::MAX),
+            batches: Mutex::default(),
+        })
+    }
+
+    /// A node that answers every call with its first parameter.
+    fn echo() -> Arc<Self> {
+        Self::that(|_, params| Say::Result(params[0].clone()))
+    }
+
+    /// How many calls came together, batch by batch.
+    fn batches(&self) -> Vec<usize> {
+        self.batches.lock().unwrap().clone()
     }
 
     /// From now on it says something else.
@@ -69,12 +95,35 @@ impl Node {
         self.seen.lock().unwrap().iter().filter(|seen| *seen == method).count()
     }
 
-    fn hear(&self, body: &[u8]) -> (Value, Say) {
-        let mut call: Value = serde_json::from_slice(body).unwrap();
+    /// What it says to a body: to each call of a batch, unless it is more than it takes.
+    async fn answer(&self, body: &[u8]) -> std::result::Result<Reply, SendError> {
+        let calls = match serde_json::from_slice(body).unwrap() {
+            Value::Array(calls) => calls,
+            call => {
+                let (id, say) = self.hear(call);
+                return say.answer(id).await;
+            }
+        };
+        self.batches.lock().unwrap().push(calls.len());
+        if calls.len() > self.most.load(Ordering::Relaxed) {
+            return Say::Error(-32_014, "batch too large").answer(Value::Null).await;
+        }
+        let mut answers = Vec::new();
+        for (id, say) in calls.into_iter().map(|call| self.hear(call)) {
+            let reply = say.answer(id).await?;
+            if reply.status != 200 || reply.body.first() != Some(&b'{') {
+                return Ok(reply);
+            }
+            answers.push(String::from_utf8(reply.body.to_vec()).unwrap());
+        }
+        Ok(Reply { status: 200, headers: HeaderMap::new(), body: format!("[{}]", answers.join(",")).into() })
+    }
+
+    fn hear(&self, mut call: Value) -> (Value, Say) {
         let method = call["method"].as_str().unwrap();
         self.seen.lock().unwrap().push(method.to_owned());
         let say = match method {
-            "eth_chainId" => Say::Result(json!("0x1")),
+            "eth_chainId" => Say::Result(json!(*self.network.lock().unwrap())),
             "eth_getBlockByNumber" if call["params"][0] == "0x0" => Say::Result(json!({"hash": "0xfirst"})),
             method => (self.say.lock().unwrap())(method, &call["params"]),
         };
@@ -84,8 +133,8 @@ impl Node {
     fn pool(self: &Arc<Self>, gate: &Arc<Gate>, scopes: &Arc<Scopes>) -> Pool {
         let node = Arc::clone(self);
         let answer = move |body: Bytes| {
-            let (id, say) = node.hear(&body);
-            let answer: BoxFuture<'static, _> = Box::pin(say.answer(id));
+            let node = Arc::clone(&node);
+            let answer: BoxFuture<'static, _> = Box::pin(async move { node.answer(&body).await });
             answer
         };
         let script = Script { answer: Arc::new(answer), streams: 1 };
@@ -150,9 +199,14 @@ fn route() -> Route {
 
 /// A chain of these nodes, with a cache of so many bytes or none.
 async fn chain(nodes: &[Arc<Node>], cache: Option<u64>) -> Chain {
+    connected(nodes, cache, None).await
+}
+
+/// The same with calls that are put together.
+async fn connected(nodes: &[Arc<Node>], cache: Option<u64>, batching: Option<Batching>) -> Chain {
     let scopes = Arc::new(Scopes::within(Arc::default(), Arc::default()));
     let gate = Gate::new(256);
-    let endpoint = || EndpointConfig { route: route(), rate_limit: None, weight: 1.0 };
+    let endpoint = || EndpointConfig { route: route(), rate_limit: None, weight: 1.0, batching };
     let config = ChainConfig {
         endpoints: nodes.iter().map(|_| endpoint()).collect(),
         network_id: None,

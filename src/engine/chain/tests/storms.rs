@@ -51,3 +51,19 @@ async fn nodes_that_all_answer_503_see_less_than_a_fifth_more_than_the_callers_a
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn batches_are_made_again_as_seldom_as_their_calls_would_be() {
+    const CALLS: u32 = 5;
+    let node = Node::that(|_, _| Say::Status(503));
+    let chain = chain(&[Arc::clone(&node)], None).await;
+    let call = Request::new("eth_gasPrice", "[]").unwrap();
+    let requests = vec![call; CALLS as usize];
+    let mut made = 0;
+    for _ in 0..500 {
+        assert!(chain.batch(&requests, Timeout::Of(Some(SECOND))).await.iter().all(Result::is_err));
+        made += 1;
+    }
+    let seen = u32::try_from(node.batches().len()).unwrap();
+    assert!(made < seen && (seen - BURST / CALLS) * 10 <= made * 11, "{seen} for {made}");
+}

@@ -1,0 +1,42 @@
+//! An endpoint that was away may be another node when it is back: it is asked who it is before anything else.
+
+use bytes::Bytes;
+
+use super::{Endpoint, Router};
+use crate::engine::chain::flights::Flown;
+use crate::engine::chain::identity::recognise;
+use crate::engine::deadline::Call;
+use crate::engine::error::{Error, Kind, Result};
+
+/// Whether `error` leaves it open who answers next.
+pub(super) const fn is_away(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        Kind::ChainConnection
+            | Kind::ConnectTimeout
+            | Kind::ConnectionClosed
+            | Kind::Tls
+            | Kind::ChainMismatch
+    )
+}
+
+impl Router {
+    /// Make sure that an endpoint is who it was, if that is in doubt. Who asks at the same time asks once.
+    pub(super) async fn be_sure_of(&self, endpoint: &Endpoint, call: &Call) -> Result<()> {
+        if !endpoint.is_doubted() {
+            return Ok(());
+        }
+        let recognise = || recognise(endpoint.pool(), &self.identity, &self.label, call);
+        let ask = async {
+            let known = recognise().await;
+            if known.is_ok() {
+                endpoint.trust();
+            }
+            (known.map(|()| Bytes::new()), true)
+        };
+        match endpoint.questions().join(b"", ask).await {
+            Flown::Own(known) | Flown::Shared(known) => known.map(drop),
+            Flown::Alone => recognise().await,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Calls that are put together on the way: fewer requests, and for each caller a call as any other.
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use super::*;
+
+const WINDOW: Batching = Batching { window: Duration::from_millis(5), size: 10 };
+
+async fn bundling(nodes: &[Arc<Node>]) -> Chain {
+    connected(nodes, None, Some(WINDOW)).await
+}
+
+async fn numbers(chain: &Chain, count: usize) -> Vec<Result<Value>> {
+    let calls: Vec<_> = (0..count).map(|number| json!([number])).collect();
+    join_all(calls.iter().map(|params| ask(chain, "eth_call", params))).await
+}
+
+fn are_numbers(results: &[Result<Value>]) -> bool {
+    results.iter().enumerate().all(|(number, result)| result.as_ref().is_ok_and(|found| *found == number))
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_within_the_window_are_one_request_and_a_full_bundle_goes_at_once() {
+    let node = Node::echo();
+    let chain = bundling(&[Arc::clone(&node)]).await;
+    let began = Instant::now();
+    assert!(are_numbers(&numbers(&chain, 10).await));
+    assert_eq!((node.batches(), began.elapsed()), (vec![10], Duration::ZERO));
+    assert!(are_numbers(&numbers(&chain, 7).await));
+    assert_eq!((node.batches(), began.elapsed()), (vec![10, 7], WINDOW.window));
+    assert!(are_numbers(&numbers(&chain, 1).await));
+    assert_eq!(node.batches().len(), 2, "one call goes alone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_change_something_goes_alone() {
+    let node = Node::echo();
+    let chain = bundling(&[Arc::clone(&node)]).await;
+    let params = json!(["0x00"]);
+    join_all((0..5).map(|_| ask(&chain, "eth_sendTransaction", &params))).await;
+    assert_eq!((node.batches().len(), node.asked("eth_sendTransaction")), (0, 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_call_has_its_own_answer_or_error_and_its_own_deadline() {
+    let node = Node::echo();
+    let chain = bundling(&[Arc::clone(&node)]).await;
+    node.on(|method, params| match method {
+        "eth_estimateGas" => Say::Error(3, "execution reverted"),
+        _ => Say::After(2 * SECOND, Box::new(Say::Result(params[0].clone()))),
+    });
+    let params = json!([1]);
+    let began = Instant::now();
+    let late = async {
+        let result = ask_within(&chain, "eth_call", &params, SECOND).await;
+        (result.unwrap_err().kind(), began.elapsed())
+    };
+    let (late, patient, reverted) =
+        tokio::join!(late, ask(&chain, "eth_call", &params), ask(&chain, "eth_estimateGas", &params));
+    assert_eq!(late, (Kind::RequestTimeout, SECOND));
+    assert_eq!(patient.unwrap(), 1);
+    assert_eq!(reverted.unwrap_err().kind(), Kind::ExecutionReverted);
+    assert_eq!(node.batches(), [3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bundle_is_given_up_with_the_last_who_waits_for_it() {
+    let node = Node::that(|_, _| Say::Nothing);
+    let chain = bundling(&[Arc::clone(&node)]).await;
+    let params = json!([1]);
+    let calls = (0..3).map(|_| ask_within(&chain, "eth_call", &params, SECOND));
+    assert!(join_all(calls).await.iter().all(Result::is_err));
+    sleep(MS).await;
+    let in_use = chain.scopes().own().levels().snapshot().active;
+    assert_eq!((node.batches(), in_use), (vec![3], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bundle_that_is_too_large_is_made_in_parts_and_the_next_are_smaller() {
+    let node = Node::echo();
+    node.most.store(3, Ordering::Relaxed);
+    let chain = bundling(&[Arc::clone(&node)]).await;
+    assert!(are_numbers(&numbers(&chain, 10).await));
+    let learning = node.batches().len();
+    assert!(are_numbers(&numbers(&chain, 30).await));
+    let later = node.batches().split_off(learning);
+    assert!(later.iter().all(|size| *size <= 3), "{later:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_of_a_bundle_that_failed_find_another_node() {
+    for trouble in [Say::Status(503), Say::Gone, Say::SlowDown(60), Say::Garbage, Say::Nothing] {
+        let (bad, good) = (Node::echo(), Node::echo());
+        let chain = bundling(&[Arc::clone(&bad), good]).await;
+        let say = trouble.clone();
+        bad.on(move |_, _| say.clone());
+        for _ in 0..3 {
+            assert!(are_numbers(&numbers(&chain, 10).await), "{trouble:?}");
+        }
+    }
+}

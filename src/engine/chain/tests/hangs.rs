@@ -1,0 +1,63 @@
+//! A crowd that waits for a node which hangs finds another one, however many they are.
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use super::*;
+
+/// What so many callers at once get within ten seconds, and how long the last of them waits.
+async fn crowd(chain: &Chain, callers: usize) -> (usize, Duration) {
+    let began = Instant::now();
+    let params = json!([7]);
+    let answers = join_all((0..callers).map(|_| ask(chain, "eth_call", &params))).await;
+    for e in answers.iter().filter_map(|a| a.as_ref().err()) {}
+    (answers.iter().filter(|answer| answer.is_ok()).count(), began.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_callers_than_may_be_hedged_leave_a_node_that_hangs() {
+    const CALLERS: usize = 1000;
+    let nodes = [Node::echo(), Node::echo()];
+    let chain = chain(&nodes, None).await;
+    let _known = crowd(&chain, 100).await;
+    nodes[0].on(|_, _| Say::Nothing);
+    let (answered, took) = crowd(&chain, CALLERS).await;
+    assert_eq!(answered, CALLERS);
+    assert!(took < 3 * SECOND, "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_comes_back_takes_those_who_wait_for_one_that_hangs() {
+    let nodes = [Node::echo(), Node::echo()];
+    let chain = chain(&nodes, None).await;
+    let _known = crowd(&chain, 100).await;
+    nodes[0].on(|_, _| Say::Nothing);
+    nodes[1].on(|_, _| Say::Status(503));
+    *nodes[1].network.lock().unwrap() = "0x5";
+    let back = async {
+        sleep(2 * SECOND).await;
+        nodes[1].on(|_, params| Say::Result(params[0].clone()));
+        *nodes[1].network.lock().unwrap() = "0x1";
+    };
+    let ((answered, took), ()) = tokio::join!(crowd(&chain, 250), back);
+    assert_eq!(answered, 250);
+    assert!(took < 6 * SECOND, "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_few_callers_leave_a_node_that_hangs_when_nothing_may_be_hedged() {
+    let nodes = [Node::echo(), Node::echo()];
+    let chain = chain(&nodes, None).await;
+    // Slower each time, so that all of these are late, until no more may be hedged.
+    for time in [SECOND, 2 * SECOND, 3 * SECOND] {
+        for node in &nodes {
+            node.on(move |_, params| Say::After(time, Box::new(Say::Result(params[0].clone()))));
+        }
+        assert_eq!(crowd(&chain, 100).await, (100, time));
+    }
+    let hedged = counted(&chain, Event::Hedge);
+    nodes[0].on(|_, _| Say::Nothing);
+    let (answered, took) = crowd(&chain, 20).await;
+    assert!(answered == 20 && took < 9 * SECOND, "{answered} after {took:?}");
+    assert!(counted(&chain, Event::Hedge) - hedged < 5);
+}
