@@ -35,7 +35,6 @@ pub(super) const TABLE: Table = Table {
                 "returned more than",
                 "response size should not",
                 "response size exceeded",
-                "response too large",
                 "too many results",
                 "too many blocks",
                 "try paginating",
@@ -46,11 +45,11 @@ pub(super) const TABLE: Table = Table {
         says(
             RangeTooLarge,
             &[
-                "batch too large",
                 "batch limit",
                 "batch size",
                 "batch of more than",
-                "calls in batch",
+                "batch request was too large",
+                "batch response was too large",
                 "in batch exceed",
             ],
         ),

@@ -115,6 +115,24 @@ fn ethereum_nodes_and_their_providers_are_understood() {
                 RangeTooLarge,
             ),
             (r#"{"code":-32008,"message":"Response is too big"}"#, RangeTooLarge),
+            // Nodes and providers that take fewer calls at a time.
+            (r#"{"code":-32600,"message":"batch too large"}"#, RangeTooLarge),
+            (
+                r#"{"code":-32000,"message":"batch limit 100 exceeded (can increase by --rpc.batch.limit). Requested batch of size: 401"}"#,
+                RangeTooLarge,
+            ),
+            (
+                r#"{"code":-32010,"message":"The batch request was too large","data":"Exceeded max limit of 20"}"#,
+                RangeTooLarge,
+            ),
+            (
+                r#"{"code":-32602,"message":"Number of requests in batch exceeds --rpc-max-batch-size."}"#,
+                RangeTooLarge,
+            ),
+            (
+                r#"{"code":31,"message":"Batch of more than 3 requests are not allowed on free plan"}"#,
+                RangeTooLarge,
+            ),
             (r#"{"code":-32014,"message":"over batch size limit"}"#, RangeTooLarge),
             // Methods that are not there.
             (
