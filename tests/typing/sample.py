@@ -32,6 +32,7 @@ async def manage(manager: ChainManager) -> None:
     assert_type(await manager.request("eth", "eth_blockNumber", decode="raw"), bytes)
     assert_type(await manager.request("eth", "eth_blockNumber", decode="lazy"), Any)
     assert_type(await manager.request_many("eth", [("eth_chainId", [])], concurrency=8), list[Any])
+    assert_type(await manager.batch("eth", [("eth_chainId", [])], timeout=5), list[Any])
     async for pair in manager.stream("eth", [("eth_chainId", [])], timeout=5):
         assert_type(pair, tuple[int, Any])
     assert_type(await manager.verify_credentials("eth"), bool)

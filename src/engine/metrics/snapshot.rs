@@ -206,7 +206,7 @@ mod tests {
         &pairs.iter().find(|(name, _)| name == key).unwrap().1
     }
 
-    const POOL_KEYS: [&str; 31] = [
+    const POOL_KEYS: [&str; 33] = [
         "max_connections",
         "active_connections",
         "idle_connections",
@@ -226,7 +226,9 @@ mod tests {
         "connect_failures",
         "requests",
         "errors",
+        "error_answers",
         "retries",
+        "retry_reasons",
         "hedges",
         "hedges_won",
         "breakers_opened",
