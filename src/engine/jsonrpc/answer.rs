@@ -72,8 +72,9 @@ pub fn match_one(body: &Bytes, id: u64) -> Result<Answer> {
 /// The answers in `body` to the `count` calls whose ids count up from `first`, in the order of the calls.
 ///
 /// # Errors
-/// `Protocol` when the text is not a list of just these answers. A node may also refuse a whole batch with one error
-/// object: then every call has that error for its answer.
+/// `Protocol` when the text is not a list of just these answers. A node may also refuse a whole batch, with one error
+/// object, with a list of one that has no id, or with `-32600` and the id of the first call: then every call has that
+/// error for its answer.
 pub fn match_batch(body: &Bytes, first: u64, count: usize) -> Result<Vec<Answer>> {
     if body.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{') {
         return match Envelope::alone(body)?.answer(body)? {
@@ -81,7 +82,7 @@ pub fn match_batch(body: &Bytes, first: u64, count: usize) -> Result<Vec<Answer>
             Answer::Result(_) => Err(protocol("a batch was answered with a single result")),
         };
     }
-    let mut batch = Batch { body, first, answers: vec![None; count], found: 0, wrong: None };
+    let mut batch = Batch { body, first, answers: vec![None; count], found: 0, refusal: None, wrong: None };
     let mut check = Check::new(body);
     let read = check.array(|check| Envelope::read(check).map(|envelope| batch.add(&envelope)));
     read.and_then(|()| check.end()).map_err(|wrong| not_an_answer(body, wrong))?;
@@ -89,8 +90,7 @@ pub fn match_batch(body: &Bytes, first: u64, count: usize) -> Result<Vec<Answer>
         return Err(error);
     }
     let found = batch.found;
-    // Nodes that refuse a batch as a whole may say so in answer to its first call.
-    if let (1, Some(Some(refusal @ Answer::Error { .. }))) = (found, batch.answers.first()) {
+    if let (1, Some(refusal)) = (found, batch.refusal()) {
         return Ok(vec![refusal.clone(); count]);
     }
     let answers: Option<_> = batch.answers.into_iter().collect();
@@ -103,6 +103,8 @@ struct Batch<'a> {
     first: u64,
     answers: Vec<Option<Answer>>,
     found: usize,
+    /// An error without an id.
+    refusal: Option<Answer>,
     /// What is wrong with the first that is; the text is read to its end all the same.
     wrong: Option<Error>,
 }
@@ -114,7 +116,22 @@ impl Batch<'_> {
         }
     }
 
+    /// What may be said to all of its calls.
+    fn refusal(&self) -> Option<&Answer> {
+        const INVALID_REQUEST: i64 = -32_600;
+        let first = || self.answers.first().and_then(Option::as_ref);
+        let invalid = |answer: &&Answer| matches!(answer, Answer::Error { code: Some(INVALID_REQUEST), .. });
+        self.refusal.as_ref().or_else(|| first().filter(invalid))
+    }
+
     fn put(&mut self, envelope: &Envelope) -> Result<()> {
+        self.found += 1;
+        if matches!(envelope.id.clone().map(|at| part(self.body, at)), None | Some(b"null"))
+            && let refusal @ Answer::Error { .. } = envelope.answer(self.body)?
+        {
+            self.refusal = Some(refusal);
+            return Ok(());
+        }
         let id = envelope.id.clone().and_then(|at| number(part(self.body, at)));
         let place = id.and_then(|id| usize::try_from(id.checked_sub(self.first)?).ok());
         let slot = place.and_then(|place| self.answers.get_mut(place));
@@ -122,7 +139,6 @@ impl Batch<'_> {
         if slot.replace(envelope.answer(self.body)?).is_some() {
             return Err(protocol("the batch answers one request twice"));
         }
-        self.found += 1;
         Ok(())
     }
 }
@@ -291,11 +307,26 @@ mod tests {
 
     #[test]
     fn a_batch_refused_as_a_whole_fails_every_call() {
-        let answers = batch(r#"{"id":null,"error":{"code":-32600,"message":"too many"}}"#).unwrap();
-        assert!(
-            answers.iter().all(|a| matches!(a, Answer::Error { code: Some(-32600), .. }))
-                && answers.len() == 2
-        );
+        for text in [
+            r#"{"id":null,"error":{"code":-32600,"message":"too many"}}"#,
+            r#"[{"id":null,"error":{"code":-32600,"message":"too many"}}]"#,
+            r#"[{"id":7,"error":{"code":-32600,"message":"too many"}}]"#,
+        ] {
+            let answers = batch(text).unwrap();
+            let are_all = answers.iter().all(|a| matches!(a, Answer::Error { code: Some(-32600), .. }));
+            assert!(are_all && answers.len() == 2, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_to_one_call_of_a_batch_is_said_to_no_other() {
+        for text in [
+            r#"[{"id":7,"error":{"code":3,"message":"reverted"}}]"#,
+            r#"[{"id":8,"error":{"code":-32600,"message":"too many"}}]"#,
+            r#"[{"id":null,"error":{"code":-32600,"message":"too many"}},{"id":8,"result":1}]"#,
+        ] {
+            assert_eq!(batch(text).unwrap_err().kind(), Kind::Protocol, "{text}");
+        }
     }
 
     #[test]
