@@ -93,6 +93,9 @@ pub fn match_batch(body: &Bytes, first: u64, count: usize) -> Result<Vec<Answer>
     if let (1, Some(refusal)) = (found, batch.refusal()) {
         return Ok(vec![refusal.clone(); count]);
     }
+    if batch.refusal.is_some() {
+        return Err(to_nobody());
+    }
     let answers: Option<_> = batch.answers.into_iter().collect();
     answers.ok_or_else(|| protocol(format!("the batch answers {found} of {count} requests")))
 }
@@ -135,12 +138,16 @@ impl Batch<'_> {
         let id = envelope.id.clone().and_then(|at| number(part(self.body, at)));
         let place = id.and_then(|id| usize::try_from(id.checked_sub(self.first)?).ok());
         let slot = place.and_then(|place| self.answers.get_mut(place));
-        let slot = slot.ok_or_else(|| protocol("the batch holds an answer to no request of ours"))?;
+        let slot = slot.ok_or_else(to_nobody)?;
         if slot.replace(envelope.answer(self.body)?).is_some() {
             return Err(protocol("the batch answers one request twice"));
         }
         Ok(())
     }
+}
+
+fn to_nobody() -> Error {
+    protocol("the batch holds an answer to no request of ours")
 }
 
 impl Envelope {
