@@ -189,3 +189,7 @@ impl State {
 fn garbled() -> End {
     End::by_answer(Error::new(Kind::Protocol, "the node sent what is no JSON-RPC message"))
 }
+
+#[cfg(test)]
+#[path = "book_tests.rs"]
+mod tests;

@@ -221,3 +221,7 @@ impl Line {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "driver_tests.rs"]
+mod tests;
