@@ -183,25 +183,26 @@ impl Heartbeat {
 
     /// Wait until the other side is gone.
     async fn watch(&self) -> End {
+        let mut since = Instant::now();
         loop {
-            if self.is_silent_for(SILENCE).await {
-                self.asks.notify_one();
-                if self.is_silent_for(PATIENCE).await {
-                    let silence = (SILENCE + PATIENCE).as_secs();
-                    return End::of_connection(format!(
-                        "the node is gone: it said nothing for {silence} s, not even to a ping"
-                    ));
-                }
+            if let Some(sign) = self.sign(since, SILENCE).await {
+                since = sign;
+                continue;
             }
+            self.asks.notify_one();
+            let Some(sign) = self.sign(since, SILENCE + PATIENCE).await else { break };
+            since = sign;
         }
+        let silence = (SILENCE + PATIENCE).as_secs();
+        End::of_connection(format!("the node is gone: it said nothing for {silence} s, not even to a ping"))
     }
 
-    /// Whether there is no sign of life for so long, beginning now or with the last one.
-    async fn is_silent_for(&self, time: Duration) -> bool {
-        let (last, heard) = (self.last(), self.heard.bytes());
-        let since = if last + SILENCE > Instant::now() { last } else { Instant::now() };
+    /// When the last sign of life was, if there was one in so long a time.
+    async fn sign(&self, since: Instant, time: Duration) -> Option<Instant> {
+        let heard = self.heard.bytes();
         sleep_until(since + time).await;
-        self.last() == last && self.heard.bytes() - heard < LEAST
+        let last = Some(self.last()).filter(|last| *last > since);
+        last.or_else(|| (self.heard.bytes() - heard >= LEAST).then(Instant::now))
     }
 }
 

@@ -68,20 +68,32 @@ pub(super) async fn open(
             (Box::new(stream), last_words)
         }
     };
+    let (reader, writer) =
+        over(route, access, request, stream).await.map_err(|error| match last_words.get() {
+            Some(words) => words.clone(),
+            None => error,
+        })?;
+    Ok(Opened { reader, writer, stuck, heard, last_words })
+}
+
+/// Shake hands over a stream; both directions of what comes of it.
+async fn over(
+    route: &Route,
+    access: Option<&Arc<Access>>,
+    request: Request<()>,
+    stream: Box<dyn Stream>,
+) -> Result<(WsReader, WsWriter)> {
+    let max_bytes = route.max_response_bytes;
     let limits = WebSocketConfig::default()
         .read_buffer_size(PIECE)
         .write_buffer_size(PIECE)
-        .max_message_size(Some(route.max_response_bytes))
-        .max_frame_size(Some(route.max_response_bytes));
+        .max_message_size(Some(max_bytes))
+        .max_frame_size(Some(max_bytes));
     let shaken = client_async_with_config(request, stream, Some(limits)).await;
-    let (socket, _) = shaken.map_err(|error| match last_words.get() {
-        Some(words) => words.clone(),
-        None => refused(route, &error),
-    })?;
+    let (socket, _) = shaken.map_err(|error| refused(route, &error))?;
     let (sink, stream) = socket.split();
     let peer = Peer { target: route.target.clone(), access: access.cloned() };
-    let reader = WsReader { stream, max_bytes: route.max_response_bytes, peer };
-    Ok(Opened { reader, writer: WsWriter(sink), stuck, heard, last_words })
+    Ok((WsReader { stream, max_bytes, peer }, WsWriter(sink)))
 }
 
 fn request(target: &Target, access: Option<&Access>) -> Result<Request<()>> {
@@ -215,3 +227,7 @@ impl Writer for WsWriter {
 fn broken() -> End {
     End::of_connection("the connection broke before the answer was complete")
 }
+
+#[cfg(test)]
+#[path = "websocket_tests.rs"]
+mod tests;
