@@ -119,8 +119,8 @@ async fn subscribe(pool: &Pool, items: u64) -> Result<Subscription> {
     pool.subscribe(&request, Timeout::Default, &Call::new(Some(PATIENCE))).await
 }
 
-fn item(number: u64) -> Option<Notice> {
-    Some(Notice::Item(number.to_string().into()))
+fn item(number: u64) -> Notice {
+    Notice::Item(number.to_string().into())
 }
 
 #[tokio::test]
@@ -178,7 +178,7 @@ async fn a_subscription_misses_nothing_that_comes_right_behind_its_answer() {
     for _ in 0..50 {
         let mut subscription = subscribe(&pool, 5).await.unwrap();
         for number in 0..5 {
-            assert_eq!(soon(subscription.next()).await, item(number));
+            assert_eq!(soon(subscription.next()).await, Some(item(number)));
         }
     }
     assert_eq!(node.accepted(), 1);
@@ -192,8 +192,8 @@ async fn subscriptions_and_requests_share_a_socket_and_give_it_back() {
     let mut other = subscribe(&pool, 0).await.unwrap();
     ask(&pool, "push", json!(["0x2", 1])).await.unwrap();
     ask(&pool, "push", json!(["0x1", 2])).await.unwrap();
-    assert_eq!(soon(other.next()).await, item(0));
-    assert_eq!((soon(one.next()).await, soon(one.next()).await), (item(0), item(1)));
+    assert_eq!(soon(other.next()).await, Some(item(0)));
+    assert_eq!((soon(one.next()).await, soon(one.next()).await), (Some(item(0)), Some(item(1))));
     assert_eq!((levels(&pool).active, node.accepted()), (1, 1));
     drop(one);
     ask(&pool, "push", json!(["0x1", 5])).await.unwrap();
@@ -210,14 +210,14 @@ async fn a_slow_subscriber_misses_items_and_holds_up_nobody() {
     let mut other = subscribe(&pool, 0).await.unwrap();
     ask(&pool, "push", json!(["0x1", 10_000])).await.unwrap();
     ask(&pool, "push", json!(["0x2", 1])).await.unwrap();
-    assert_eq!(soon(other.next()).await, item(0));
+    assert_eq!(soon(other.next()).await, Some(item(0)));
     let mut taken = 0;
     while let Some(Notice::Item(_)) = soon(slow.next()).await {
         taken += 1;
     }
     assert!((1..10_000).contains(&taken), "{taken}");
     ask(&pool, "push", json!(["0x1", 1])).await.unwrap();
-    assert_eq!(soon(slow.next()).await, item(0));
+    assert_eq!(soon(slow.next()).await, Some(item(0)));
 }
 
 #[tokio::test]
@@ -227,12 +227,12 @@ async fn a_subscription_ends_with_its_connection_after_what_has_come() {
     let mut subscription = subscribe(&pool, 3).await.unwrap();
     ask(&pool, "end", json!([])).await.unwrap_err();
     for number in 0..3 {
-        assert_eq!(soon(subscription.next()).await, item(number));
+        assert_eq!(soon(subscription.next()).await, Some(item(number)));
     }
     assert_eq!(soon(subscription.next()).await, None);
     drop(subscription);
     let mut again = subscribe(&pool, 1).await.unwrap();
-    assert_eq!((soon(again.next()).await, node.accepted()), (item(0), 2));
+    assert_eq!((soon(again.next()).await, node.accepted()), (Some(item(0)), 2));
 }
 
 #[tokio::test]
