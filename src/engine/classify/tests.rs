@@ -23,6 +23,34 @@ fn assert_classes(family: Family, bodies: &[(&str, Class)]) {
 }
 
 #[test]
+fn nodes_that_take_fewer_calls_at_a_time_are_understood() {
+    use Class::RangeTooLarge;
+    assert_classes(
+        Family::Evm,
+        &[
+            (r#"{"code":-32600,"message":"batch too large"}"#, RangeTooLarge),
+            (
+                r#"{"code":-32000,"message":"batch limit 100 exceeded (can increase by --rpc.batch.limit). Requested batch of size: 401"}"#,
+                RangeTooLarge,
+            ),
+            (
+                r#"{"code":-32010,"message":"The batch request was too large","data":"Exceeded max limit of 20"}"#,
+                RangeTooLarge,
+            ),
+            (
+                r#"{"code":-32602,"message":"Number of requests in batch exceeds --rpc-max-batch-size."}"#,
+                RangeTooLarge,
+            ),
+            (
+                r#"{"code":31,"message":"Batch of more than 3 requests are not allowed on free plan"}"#,
+                RangeTooLarge,
+            ),
+            (r#"{"code":-32014,"message":"over batch size limit"}"#, RangeTooLarge),
+        ],
+    );
+}
+
+#[test]
 fn ethereum_nodes_and_their_providers_are_understood() {
     use Class::*;
     assert_classes(
@@ -115,25 +143,6 @@ fn ethereum_nodes_and_their_providers_are_understood() {
                 RangeTooLarge,
             ),
             (r#"{"code":-32008,"message":"Response is too big"}"#, RangeTooLarge),
-            // Nodes and providers that take fewer calls at a time.
-            (r#"{"code":-32600,"message":"batch too large"}"#, RangeTooLarge),
-            (
-                r#"{"code":-32000,"message":"batch limit 100 exceeded (can increase by --rpc.batch.limit). Requested batch of size: 401"}"#,
-                RangeTooLarge,
-            ),
-            (
-                r#"{"code":-32010,"message":"The batch request was too large","data":"Exceeded max limit of 20"}"#,
-                RangeTooLarge,
-            ),
-            (
-                r#"{"code":-32602,"message":"Number of requests in batch exceeds --rpc-max-batch-size."}"#,
-                RangeTooLarge,
-            ),
-            (
-                r#"{"code":31,"message":"Batch of more than 3 requests are not allowed on free plan"}"#,
-                RangeTooLarge,
-            ),
-            (r#"{"code":-32014,"message":"over batch size limit"}"#, RangeTooLarge),
             // Methods that are not there.
             (
                 r#"{"code":-32613,"message":"method is not included in your current plan"}"#,
