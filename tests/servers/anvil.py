@@ -33,9 +33,9 @@ def free_port() -> int:
         return port
 
 
-def ask(url: str, method: str) -> object:
+def ask(url: str, method: str, *params: object) -> object:
     """One call by the standard library, to have a witness that is not the package under test."""
-    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": []}).encode()
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
     request = urllib.request.Request(url, body, {"content-type": "application/json"})  # noqa: S310
     with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
         return json.load(answer)["result"]

@@ -8,11 +8,7 @@ PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
 def plain(value: Any) -> Any:
-    """The same in lists, dicts and texts: bytes are written as `0x…`, as web3.py's own providers do.
-
-    Raises:
-        TypeError: Something in it has no form in JSON.
-    """
+    """The same in lists, dicts and texts: bytes are written as `0x…`, as web3.py's own providers do."""
     if type(value) in PLAIN:
         return value
     if isinstance(value, (bytes, bytearray, memoryview)):

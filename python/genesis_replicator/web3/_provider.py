@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Self
 
+from web3._utils.caching import async_handle_request_caching  # type: ignore[attr-defined]
 from web3.providers.async_base import AsyncJSONBaseProvider
 
 from genesis_replicator import ChainManager
-from genesis_replicator.exceptions import RpcError
+from genesis_replicator.exceptions import ConfigurationError, RpcError
 from genesis_replicator.web3._params import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from web3.types import RPCEndpoint, RPCResponse
 
 #: What `from_url` calls its only chain.
@@ -68,6 +67,7 @@ class GenesisProvider(AsyncJSONBaseProvider):
         provider._is_ready = False
         return provider
 
+    @async_handle_request_caching
     async def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
         """One call."""
         await self.connect()
@@ -75,16 +75,23 @@ class GenesisProvider(AsyncJSONBaseProvider):
             result = await self._manager.request(self._chain, method, plain(params), timeout=self._timeout)
         except RpcError as error:
             return self._response(error=error)
+        except ConfigurationError:
+            # Where it is the parameters, web3.py says so in words of its own.
+            self.encode_rpc_request(method, params)
+            raise
         return self._response(result=result)
 
     async def make_batch_request(self, requests: list[tuple[RPCEndpoint, Any]]) -> list[RPCResponse]:
-        """Several calls in one request, each with its own result or error."""
+        """Several calls in as few requests as the nodes take, each with its own result or error."""
         await self.connect()
         calls = [(method, plain(params)) for method, params in requests]
-        async with self._manager.get_connection(self._chain, timeout=self._timeout) as connection:
-            results: Sequence[Any] = await connection.batch(
-                calls, timeout=self._timeout, return_exceptions=True
+        try:
+            results = await self._manager.batch(
+                self._chain, calls, timeout=self._timeout, return_exceptions=True
             )
+        except ConfigurationError:
+            self.encode_batch_rpc_request(requests)
+            raise
         return [self._of_batch(result) for result in results]
 
     async def connect(self) -> None:
