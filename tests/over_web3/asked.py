@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from eth_account import Account
 from hexbytes import HexBytes
+from web3.datastructures import AttributeDict
 from web3.types import RPCEndpoint
 
 from over_web3.pairs import Ask
@@ -35,6 +36,8 @@ from over_web3.steps import (
 )
 
 UNKNOWN = "0x" + "12" * 32
+#: Has a class of web3.py's own, and bytes.
+ODD_CALL = AttributeDict({"to": PINGER, "data": HexBytes("0x12345678" + "00" * 32)})
 CUSTOM = "0x12345678" + "00" * 32
 TYPED = {
     "types": {
@@ -170,6 +173,7 @@ ANSWERED: dict[str, tuple[Ask, ...]] = {
     "AsyncHTTPProvider.is_connected": (lambda w3: w3.provider.is_connected(),),
     "AsyncHTTPProvider.make_batch_request": (
         lambda w3: w3.provider.make_batch_request([("eth_getBlockByNumber", [0, False]), ("eth_noSuch", [])]),
+        lambda w3: w3.provider.make_batch_request([("eth_call", (ODD_CALL, "latest")), ("eth_chainId", ())]),
     ),
     "AsyncHTTPProvider.make_request": (
         lambda w3: w3.provider.make_request(RPCEndpoint("eth_getBlockByNumber"), ("latest", True)),
@@ -177,6 +181,7 @@ ANSWERED: dict[str, tuple[Ask, ...]] = {
         lambda w3: w3.provider.make_request(RPCEndpoint("eth_call"), [{"to": MIRROR}, "latest"]),
         lambda w3: w3.provider.make_request(RPCEndpoint("web3_sha3"), [b"bytes"]),
         lambda w3: w3.provider.make_request(RPCEndpoint("web3_sha3"), [HexBytes("0x1234")]),
+        lambda w3: w3.provider.make_request(RPCEndpoint("eth_call"), [ODD_CALL, "latest"]),
     ),
 }
 

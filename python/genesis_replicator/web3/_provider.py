@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any, Self
 
 from web3._utils.caching import async_handle_request_caching  # type: ignore[attr-defined]
@@ -10,7 +11,6 @@ from web3.providers.async_base import AsyncJSONBaseProvider
 
 from genesis_replicator import ChainManager
 from genesis_replicator.exceptions import ConfigurationError, RpcError
-from genesis_replicator.web3._params import plain
 
 if TYPE_CHECKING:
     from web3.types import RPCEndpoint, RPCResponse
@@ -72,27 +72,15 @@ class GenesisProvider(AsyncJSONBaseProvider):
         """One call."""
         await self.connect()
         try:
-            result = await self._manager.request(self._chain, method, plain(params), timeout=self._timeout)
+            result = await self._result(method, params)
         except RpcError as error:
             return self._response(error=error)
-        except ConfigurationError:
-            # Where it is the parameters, web3.py says so in words of its own.
-            self.encode_rpc_request(method, params)
-            raise
         return self._response(result=result)
 
     async def make_batch_request(self, requests: list[tuple[RPCEndpoint, Any]]) -> list[RPCResponse]:
         """Several calls in as few requests as the nodes take, each with its own result or error."""
         await self.connect()
-        calls = [(method, plain(params)) for method, params in requests]
-        try:
-            results = await self._manager.batch(
-                self._chain, calls, timeout=self._timeout, return_exceptions=True
-            )
-        except ConfigurationError:
-            self.encode_batch_rpc_request(requests)
-            raise
-        return [self._of_batch(result) for result in results]
+        return [self._of_batch(result) for result in await self._results(requests)]
 
     async def connect(self) -> None:
         """Connect a manager of its own; others are connected by who made them."""
@@ -110,6 +98,25 @@ class GenesisProvider(AsyncJSONBaseProvider):
             async with self._connecting:
                 self._is_ready = False
                 await self._manager.stop()
+
+    async def _result(self, method: RPCEndpoint, params: Any) -> Any:
+        ask = self._manager.request
+        try:
+            return await ask(self._chain, method, params, timeout=self._timeout)
+        except ConfigurationError:
+            return await ask(self._chain, method, self._plain(params), timeout=self._timeout)
+
+    async def _results(self, calls: list[tuple[RPCEndpoint, Any]]) -> list[Any]:
+        ask = self._manager.batch
+        try:
+            return await ask(self._chain, calls, timeout=self._timeout, return_exceptions=True)
+        except ConfigurationError:
+            plain = [(method, self._plain(params)) for method, params in calls]
+            return await ask(self._chain, plain, timeout=self._timeout, return_exceptions=True)
+
+    def _plain(self, params: Any) -> Any:
+        """What is not plain JSON, written as web3.py's own providers do, or refused in their words."""
+        return json.loads(self.encode_rpc_dict({"params": params}))["params"]
 
     def _of_batch(self, result: Any) -> RPCResponse:
         if isinstance(result, RpcError):
