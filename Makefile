@@ -22,8 +22,8 @@ export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 # How long each parser is fed with made-up input.
 FUZZ_SECONDS ?= 10
 
-.PHONY: demo test check fuzz bench bench-engine instructions wheel wheel-check fmt bench-limiters test-all test-web3-7 \
-	soak storm
+.PHONY: demo test check fuzz bench bench-engine instructions wheel wheel-check fmt bench-limiters bench-web3 \
+	test-all test-web3-7 soak storm
 .DELETE_ON_ERROR:
 
 # npm's own `anvil` is a script around the program, and ending a script would leave the program behind.
@@ -72,6 +72,10 @@ bench: $(BUILT) $(PEERS)
 
 bench-limiters: $(BUILT) $(PEERS)
 	$(BENCH)/bin/python benches/limiters.py
+
+bench-web3: $(BUILT) $(PEERS)
+	$(BENCH)/bin/python benches/over_web3.py
+
 storm: $(BUILT) $(PEERS)
 	$(BENCH)/bin/python benches/storm.py --save
 
