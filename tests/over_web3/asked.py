@@ -85,7 +85,6 @@ ANSWERED: dict[str, tuple[Ask, ...]] = {
     "AsyncEth.get_filter_changes": (lambda w3: entries(w3, "latest"),),
     "AsyncEth.get_filter_logs": (lambda w3: all_entries(w3, by_id=True),),
     "AsyncEth.get_logs": (lambda w3: w3.eth.get_logs({"fromBlock": 0, "address": PINGER}),),
-    "AsyncEth.get_proof": (lambda w3: w3.eth.get_proof(ACCOUNT, [0], "latest"),),
     "AsyncEth.get_raw_transaction": (lambda w3: then(sent(w3), w3.eth.get_raw_transaction),),
     "AsyncEth.get_raw_transaction_by_block": (
         lambda w3: then(sent(w3), lambda _: w3.eth.get_raw_transaction_by_block("latest", 0)),

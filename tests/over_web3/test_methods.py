@@ -66,7 +66,7 @@ FOUND = tuple(found())
 
 
 def test_every_method_of_web3_has_a_line_in_the_table() -> None:
-    assert set(FOUND) - ANSWERED.keys() - REFUSED.keys() - NOT_ASKED.keys() == set()
+    assert set(FOUND) == ANSWERED.keys() | REFUSED.keys() | NOT_ASKED.keys()
 
 
 def test_whatever_the_stock_provider_can_be_asked_ours_has() -> None:
