@@ -7,6 +7,7 @@ BUILT := .venv/.built
 NODES := tests/node/node_modules/.installed
 BENCH := .venv-bench
 PEERS := $(BENCH)/.installed
+WEB3_7 := .venvs/web3-7
 DENY := target/tools/bin/cargo-deny
 # A distribution's Python is built with PGO, which makes a difference; the report names what it was.
 BENCH_PYTHON = $(shell /usr/bin/python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' \
@@ -21,7 +22,8 @@ export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 # How long each parser is fed with made-up input.
 FUZZ_SECONDS ?= 10
 
-.PHONY: demo test check fuzz bench bench-engine instructions wheel wheel-check fmt bench-limiters test-all soak storm
+.PHONY: demo test check fuzz bench bench-engine instructions wheel wheel-check fmt bench-limiters bench-web3 \
+	test-all test-web3-7 soak storm
 .DELETE_ON_ERROR:
 
 # npm's own `anvil` is a script around the program, and ending a script would leave the program behind.
@@ -36,6 +38,10 @@ test: $(BUILT) $(NODES)
 
 test-all: wheel $(NODES)
 	$(BIN)/python tools/test_all.py
+
+# The provider for web3.py with the version before the one that the tools have.
+test-web3-7: $(BUILT) $(NODES) $(WEB3_7)/.installed
+	PYTHONPATH=python $(WEB3_7)/bin/python -m pytest tests/over_web3
 
 check: $(BUILT) $(DENY)
 	cargo fmt --all --check
@@ -66,6 +72,10 @@ bench: $(BUILT) $(PEERS)
 
 bench-limiters: $(BUILT) $(PEERS)
 	$(BENCH)/bin/python benches/limiters.py
+
+bench-web3: $(BUILT) $(PEERS)
+	$(BENCH)/bin/python benches/over_web3.py
+
 storm: $(BUILT) $(PEERS)
 	$(BENCH)/bin/python benches/storm.py --save
 
@@ -98,6 +108,11 @@ $(TOOLS): requirements-dev.txt
 $(PEERS): benches/requirements.txt
 	$(BENCH_PYTHON) -m venv $(BENCH)
 	grep -v '^#' $< | xargs -n 1 $(BENCH)/bin/pip install --quiet || echo '!!! not all clients can be compared'
+	touch $@
+
+$(WEB3_7)/.installed: requirements-dev.txt
+	$(PYTHON) -m venv $(WEB3_7)
+	sed 's/^web3==.*/web3==7.16.0/' $< | $(WEB3_7)/bin/pip install --quiet --requirement /dev/stdin
 	touch $@
 
 $(BUILT): $(TOOLS) $(SOURCES)

@@ -9,8 +9,10 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import asdict
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from workers.task import Figures, Task
 
@@ -99,6 +101,19 @@ class Node(Process):
         self.ca = folder / "ca.pem"
         super().__init__(BINARIES / "node", self.ca)
         self.addresses: dict[str, str] = self.hear(PATIENCE)
+        # It stays open, so that to ask opens none.
+        self._connection = HTTPConnection(urlsplit(self.addresses["http"]).netloc)
+
+    def accepted(self) -> int:
+        """How many connections it has accepted."""
+        call = {"jsonrpc": "2.0", "id": 1, "method": "opened", "params": []}
+        self._connection.request("POST", "/", json.dumps(call))
+        return int(json.load(self._connection.getresponse())["result"], 16)
+
+    def end(self) -> None:
+        """End it."""
+        self._connection.close()
+        super().end()
 
 
 class Worker(Process):

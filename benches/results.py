@@ -35,6 +35,8 @@ class Result:
 
     scenario: Scenario
     rounds: dict[str, list[Figures]] = field(default_factory=dict)
+    #: How many connections the node accepted in each of them.
+    sockets: dict[str, list[int]] = field(default_factory=dict)
     #: Who could not take part, and why.
     failures: dict[str, str] = field(default_factory=dict)
 

@@ -42,8 +42,10 @@ def measure(scenario: Scenario, node: Node, rounds: int, seconds: float) -> Resu
             order = list(workers)
             first = number % max(len(order), 1)
             for client in order[first:] + order[:first]:
+                before = node.accepted()
                 try:
                     result.rounds.setdefault(client, []).append(workers[client].turn(seconds))
+                    result.sockets.setdefault(client, []).append(node.accepted() - before)
                 except FailedError as failure:
                     result.failures[client] = str(failure)
                     del workers[client]

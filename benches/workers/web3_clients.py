@@ -14,37 +14,49 @@ from workers.task import PAUSE, Ask, Task, check
 
 
 @asynccontextmanager
-async def open_stock(task: Task) -> AsyncIterator[Ask]:
+async def stock(task: Task) -> AsyncIterator[AsyncHTTPProvider]:
     """The session that web3.py makes: it opens a connection for each request."""
     provider = AsyncHTTPProvider(task.url)
-    yield make_request(provider, task)
+    yield provider
     await provider.disconnect()
 
 
 @asynccontextmanager
-async def open_pooled(task: Task) -> AsyncIterator[Ask]:
+async def pooled(task: Task) -> AsyncIterator[AsyncHTTPProvider]:
     """A session that keeps its connections."""
     import aiohttp
 
-    provider = AsyncHTTPProvider(task.url)
-    connector = aiohttp.TCPConnector(limit=task.connections, keepalive_timeout=300)
-    await provider.cache_async_session(aiohttp.ClientSession(connector=connector, raise_for_status=True))
-    yield make_request(provider, task)
-    await provider.disconnect()
+    async with stock(task) as provider:
+        connector = aiohttp.TCPConnector(limit=task.connections, keepalive_timeout=300)
+        await provider.cache_async_session(aiohttp.ClientSession(connector=connector, raise_for_status=True))
+        yield provider
+
+
+@asynccontextmanager
+async def open_stock(task: Task) -> AsyncIterator[Ask]:
+    """`make_request` with web3.py's own session."""
+    async with stock(task) as provider:
+        yield make_request(provider, task)
+
+
+@asynccontextmanager
+async def open_pooled(task: Task) -> AsyncIterator[Ask]:
+    """`make_request` with the pooled one."""
+    async with pooled(task) as provider:
+        yield make_request(provider, task)
 
 
 @asynccontextmanager
 async def open_get_block(task: Task) -> AsyncIterator[Ask]:
     """`get_block`, which turns the fields of a block into Python's types."""
-    provider = AsyncHTTPProvider(task.url)
-    web3 = AsyncWeb3(provider)
+    async with stock(task) as provider:
+        web3 = AsyncWeb3(provider)
 
-    async def ask(number: int) -> None:
-        block = await web3.eth.get_block(number, full_transactions=True)
-        check(len(block["transactions"]) == TRANSACTIONS)
+        async def ask(number: int) -> None:
+            block = await web3.eth.get_block(number, full_transactions=True)
+            check(len(block["transactions"]) == TRANSACTIONS)
 
-    yield ask
-    await provider.disconnect()
+        yield ask
 
 
 def make_request(provider: AsyncHTTPProvider, task: Task) -> Ask:

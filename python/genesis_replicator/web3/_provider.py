@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any, Self
 
+from web3._utils.caching import async_handle_request_caching  # type: ignore[attr-defined]
 from web3.providers.async_base import AsyncJSONBaseProvider
 
 from genesis_replicator import ChainManager
-from genesis_replicator.exceptions import RpcError
-from genesis_replicator.web3._params import plain
+from genesis_replicator.exceptions import ConfigurationError, RpcError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from web3.types import RPCEndpoint, RPCResponse
+    from web3.types import RPCEndpoint, RPCId, RPCResponse
 
 #: What `from_url` calls its only chain.
 CHAIN = "web3"
@@ -68,24 +67,14 @@ class GenesisProvider(AsyncJSONBaseProvider):
         provider._is_ready = False
         return provider
 
+    @async_handle_request_caching
     async def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
         """One call."""
-        await self.connect()
-        try:
-            result = await self._manager.request(self._chain, method, plain(params), timeout=self._timeout)
-        except RpcError as error:
-            return self._response(error=error)
-        return self._response(result=result)
+        return await self._answer(next(self.request_counter), method, params)
 
     async def make_batch_request(self, requests: list[tuple[RPCEndpoint, Any]]) -> list[RPCResponse]:
-        """Several calls in one request, each with its own result or error."""
-        await self.connect()
-        calls = [(method, plain(params)) for method, params in requests]
-        async with self._manager.get_connection(self._chain, timeout=self._timeout) as connection:
-            results: Sequence[Any] = await connection.batch(
-                calls, timeout=self._timeout, return_exceptions=True
-            )
-        return [self._of_batch(result) for result in results]
+        """Several calls in as few requests as the nodes take, each with its own result or error."""
+        return await self._answers([next(self.request_counter) for _ in requests], requests)
 
     async def connect(self) -> None:
         """Connect a manager of its own; others are connected by who made them."""
@@ -104,22 +93,58 @@ class GenesisProvider(AsyncJSONBaseProvider):
                 self._is_ready = False
                 await self._manager.stop()
 
-    def _of_batch(self, result: Any) -> RPCResponse:
-        if isinstance(result, RpcError):
-            return self._response(error=result)
-        if isinstance(result, BaseException):
-            raise result
-        return self._response(result=result)
+    async def _answer(self, id_: RPCId, method: RPCEndpoint, params: Any) -> RPCResponse:
+        """What a node says to a call, in web3.py's form."""
+        await GenesisProvider.connect(self)
+        try:
+            result = await self._result(method, params)
+        except RpcError as error:
+            return _failed(id_, error)
+        return _answered(id_, result)
 
-    def _response(self, *, result: Any = None, error: RpcError | None = None) -> RPCResponse:
-        response: RPCResponse = {"jsonrpc": "2.0", "id": next(self.request_counter)}
-        if error is None:
-            response["result"] = result
-        elif error.code is None:
-            # The node has not answered in JSON-RPC: web3.py has no form for that.
-            raise error
-        else:
-            response["error"] = {"code": error.code, "message": error.details["message"]}
-            if error.data is not None:
-                response["error"]["data"] = error.data
-        return response
+    async def _answers(self, ids: list[RPCId], calls: list[tuple[RPCEndpoint, Any]]) -> list[RPCResponse]:
+        await GenesisProvider.connect(self)
+        results = await self._results(calls)
+        return [_of_batch(id_, result) for id_, result in zip(ids, results, strict=True)]
+
+    async def _result(self, method: RPCEndpoint, params: Any) -> Any:
+        ask = self._manager.request
+        try:
+            return await ask(self._chain, method, params, timeout=self._timeout)
+        except ConfigurationError:
+            return await ask(self._chain, method, self._plain(params), timeout=self._timeout)
+
+    async def _results(self, calls: list[tuple[RPCEndpoint, Any]]) -> list[Any]:
+        ask = self._manager.batch
+        try:
+            return await ask(self._chain, calls, timeout=self._timeout, return_exceptions=True)
+        except ConfigurationError:
+            plain = [(method, self._plain(params)) for method, params in calls]
+            return await ask(self._chain, plain, timeout=self._timeout, return_exceptions=True)
+
+    def _plain(self, params: Any) -> Any:
+        """What is not plain JSON, written as web3.py's own providers do, or refused in their words."""
+        return json.loads(self.encode_rpc_dict({"params": params}))["params"]
+
+
+def _of_batch(id_: RPCId, result: Any) -> RPCResponse:
+    if isinstance(result, RpcError):
+        return _failed(id_, result)
+    if isinstance(result, BaseException):
+        raise result
+    return _answered(id_, result)
+
+
+def _answered(id_: RPCId, result: Any) -> RPCResponse:
+    return {"jsonrpc": "2.0", "id": id_, "result": result}
+
+
+def _failed(id_: RPCId, error: RpcError) -> RPCResponse:
+    if error.code is None:
+        # The node has not answered in JSON-RPC: web3.py has no form for that.
+        raise error
+    response: RPCResponse = {"jsonrpc": "2.0", "id": id_}
+    response["error"] = {"code": error.code, "message": error.details["message"]}
+    if error.data is not None:
+        response["error"]["data"] = error.data
+    return response

@@ -25,6 +25,7 @@ pub struct Node {
     receipts: Bytes,
     waiting: AtomicUsize,
     given_up_at: AtomicU64,
+    opened: AtomicU64,
 }
 
 #[derive(Deserialize)]
@@ -45,7 +46,13 @@ impl Node {
             receipts: chain_data::receipts(),
             waiting: AtomicUsize::new(0),
             given_up_at: AtomicU64::new(0),
+            opened: AtomicU64::new(0),
         }
+    }
+
+    /// Count a connection.
+    pub fn accepted(&self) {
+        self.opened.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The answer to a call or to a batch of calls; none if the text is neither.
@@ -83,6 +90,7 @@ impl Node {
             "eth_getBlockReceipts" => return Some(self.receipts.clone()),
             "eth_chainId" => 1,
             "waiting" => self.waiting.load(Ordering::Relaxed) as u64,
+            "opened" => self.opened.load(Ordering::Relaxed),
             "given_up_at" => self.given_up_at.load(Ordering::Relaxed),
             _ => digits(call.params),
         };

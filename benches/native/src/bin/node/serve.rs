@@ -36,6 +36,7 @@ pub async fn plain(listener: TcpListener, node: Arc<Node>) -> io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
+        node.accepted();
         let node = Arc::clone(&node);
         tokio::spawn(async move {
             let multiplexed = begins_with_http2(&stream).await;
@@ -49,6 +50,7 @@ pub async fn tls(listener: TcpListener, acceptor: TlsAcceptor, node: Arc<Node>) 
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
+        node.accepted();
         let (acceptor, node) = (acceptor.clone(), Arc::clone(&node));
         tokio::spawn(async move {
             // A client that fails to shake hands says so itself.
