@@ -9,7 +9,7 @@ use futures_util::{SinkExt, StreamExt};
 use genesis_replicator::engine::deadline::{Call, Timeout};
 use genesis_replicator::engine::error::{Kind, Result};
 use genesis_replicator::engine::jsonrpc::Request;
-use genesis_replicator::engine::pool::{Pool, Subscription};
+use genesis_replicator::engine::pool::{Pool, Settings, Subscription};
 use genesis_replicator::engine::transport::Notice;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
@@ -48,8 +48,12 @@ impl Node {
         Self { address, seen, listener: listener.abort_handle() }
     }
 
+    fn url(&self) -> String {
+        format!("ws://{}", self.address)
+    }
+
     fn pool(&self, max_connections: usize) -> Pool {
-        pool(route(&format!("ws://{}", self.address)), max_connections)
+        pool(route(&self.url()), max_connections)
     }
 
     fn accepted(&self) -> usize {
@@ -233,6 +237,23 @@ async fn a_subscription_ends_with_its_connection_after_what_has_come() {
     drop(subscription);
     let mut again = subscribe(&pool, 1).await.unwrap();
     assert_eq!((soon(again.next()).await, node.accepted()), (Some(item(0)), 2));
+}
+
+#[tokio::test]
+async fn a_subscription_does_not_keep_a_connection_that_is_to_be_replaced() {
+    let node = Node::new().await;
+    let life = Settings { max_lifetime: Some(Duration::from_millis(50)), ..Settings::default() };
+    let short = pool_with(route(&node.url()), 1, life);
+    let drained = node.pool(1);
+    for pool in [short, drained.clone()] {
+        let mut subscription = subscribe(&pool, 0).await.unwrap();
+        drained.drain();
+        assert_eq!(soon(subscription.next()).await, None);
+        drop(subscription);
+        let before = node.accepted();
+        ask(&pool, "echo", json!([1])).await.unwrap();
+        assert_eq!(node.accepted(), before + 1);
+    }
 }
 
 #[tokio::test]

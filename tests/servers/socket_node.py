@@ -9,6 +9,8 @@ from typing import Any, Self
 
 from aiohttp import WSMsgType, web
 
+from genesis_replicator.testing._thread import rounds
+
 Socket = web.WebSocketResponse
 Answer = Callable[[Socket, Any], Awaitable[None]]
 
@@ -71,6 +73,8 @@ class SocketNode:
         """Close every socket, and listen no more."""
         await self.close_all()
         await self._runner.cleanup()
+        # What is closed is gone some rounds of the loop later.
+        await rounds(10)
 
     async def close_all(self) -> None:
         """Close every socket."""
