@@ -181,19 +181,15 @@ async def test_wss_trusts_the_authority_that_is_named_and_no_other(
     manager: ChainManager,
 ) -> None:
     authority = Authority()
-    async with SocketNode(authority.context("127.0.0.1")) as socket_node:
-        await manager.connect_to_chain("eth", socket_node.url, {"bearer_token": KEY}, ca=authority.pem)
+    async with SocketNode(authority.context("127.0.0.1")) as node:
+        for options in ({}, {"ca": Authority().pem}):
+            async with ConnectionPool(node.url, **options) as pool:
+                with pytest.raises(TlsError):
+                    await ask(pool)
+        assert node.handshakes == []
+        await manager.connect_to_chain("eth", node.url, {"bearer_token": KEY}, ca=authority.pem)
         calls = [manager.request("eth", "echo", [number]) for number in range(200)]
         assert await soon(asyncio.gather(*calls)) == [[number] for number in range(200)]
-        async with ConnectionPool(socket_node.url) as pool:
-            with pytest.raises(TlsError):
-                await ask(pool)
-        async with ConnectionPool(socket_node.url, ca=Authority().pem) as pool:
-            with pytest.raises(TlsError):
-                await ask(pool)
-
-
-# What is refused before anything is opened.
 
 
 @pytest.mark.parametrize("endpoint", ["ws://127.0.0.1:1", "wss://node.example.org", "ipc:///tmp/node.ipc"])

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from aiohttp import WSMsgType, web
 
-from genesis_replicator.testing._thread import rounds
+from servers.wait import until
 
 Socket = web.WebSocketResponse
 Answer = Callable[[Socket, Any], Awaitable[None]]
@@ -47,6 +47,7 @@ class SocketNode:
         self.port = 0
         self._context = context
         self._sockets: set[Socket] = set()
+        self._accepted: list[Any] = []
 
     @property
     def url(self) -> str:
@@ -73,8 +74,8 @@ class SocketNode:
         """Close every socket, and listen no more."""
         await self.close_all()
         await self._runner.cleanup()
-        # What is closed is gone some rounds of the loop later.
-        await rounds(10)
+        # Over TLS they wait for the other side's farewell.
+        await until(lambda: all(accepted.fileno() < 0 for accepted in self._accepted))
 
     async def close_all(self) -> None:
         """Close every socket."""
@@ -82,6 +83,8 @@ class SocketNode:
             await socket.close()
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
+        if request.transport is not None:
+            self._accepted.append(request.transport.get_extra_info("socket"))
         headers = {name.lower(): value for name, value in request.headers.items()}
         self.handshakes.append((request.path_qs, headers))
         refusal = self.refusal(len(self.handshakes))
