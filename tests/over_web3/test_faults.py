@@ -43,13 +43,13 @@ async def test_what_reached_no_node_is_raised_as_our_own(node: FaultServer, refu
     assert not await away.is_connected()
     node.on("eth_gasPrice", Reply(hold=True))
     node.on("eth_blockNumber", Reply(status=500, body=b"oops"))
-    provider = GenesisProvider.from_url(node.url, timeout=0.2)
-    w3 = AsyncWeb3(provider)
+    late, plain = GenesisProvider.from_url(node.url, timeout=0.2), GenesisProvider.from_url(node.url)
     with pytest.raises(RequestTimeoutError):
-        await w3.eth.gas_price
+        await AsyncWeb3(late).eth.gas_price
     with pytest.raises(HttpStatusError):
-        await w3.eth.block_number
-    await provider.disconnect()
+        await AsyncWeb3(plain).eth.block_number
+    for provider in (late, plain):
+        await provider.disconnect()
 
 
 async def test_the_words_and_the_data_of_a_node_reach_web3(node: FaultServer) -> None:

@@ -15,23 +15,26 @@ from web3._utils.batching import RequestBatcher
 from web3._utils.events import AsyncEventFilterBuilder
 from web3._utils.filters import AsyncBlockFilter, AsyncLogFilter, AsyncTransactionFilter
 from web3.contract.async_contract import AsyncContractConstructor, AsyncContractEvent, AsyncContractFunction
-from web3.eth import AsyncEth
-from web3.geth import AsyncGethAdmin, AsyncGethDebug, AsyncGethTxPool
 from web3.manager import RequestManager
 from web3.method import Method
-from web3.net import AsyncNet
+from web3.module import Module
 
 from genesis_replicator.web3 import GenesisProvider
 from over_web3.asked import ANSWERED, NOT_ASKED, REFUSED
 from over_web3.pairs import Pair
 
+
+def modules(of: Any) -> Iterator[type[Module]]:
+    """`w3.eth` and the others, with those in them."""
+    for attribute in vars(of).values():
+        if isinstance(attribute, Module):
+            yield type(attribute)
+            yield from modules(attribute)
+
+
 #: Whatever asks a node is a method of one of these.
 CLASSES = (
-    AsyncEth,
-    AsyncNet,
-    AsyncGethTxPool,
-    AsyncGethAdmin,
-    AsyncGethDebug,
+    *modules(AsyncWeb3(AsyncHTTPProvider())),
     AsyncWeb3,
     RequestManager,
     AsyncContractFunction,
