@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 #: The network id of an anvil that nobody configured.
 NETWORK_ID = 31337
@@ -33,11 +34,11 @@ def free_port() -> int:
         return port
 
 
-def ask(url: str, method: str) -> object:
+def ask(url: str, method: str, *params: Any, timeout: float = 20) -> Any:
     """One call by the standard library, to have a witness that is not the package under test."""
-    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": []}).encode()
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
     request = urllib.request.Request(url, body, {"content-type": "application/json"})  # noqa: S310
-    with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310
         return json.load(answer)["result"]
 
 

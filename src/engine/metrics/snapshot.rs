@@ -95,7 +95,7 @@ pub fn pool_snapshot(counters: &Counters, max_connections: u64) -> Value {
     Value::map(pool_pairs(counters, max_connections))
 }
 
-fn pool_pairs(counters: &Counters, max_connections: u64) -> [(&'static str, Value); 31] {
+fn pool_pairs(counters: &Counters, max_connections: u64) -> [(&'static str, Value); 35] {
     let levels = counters.levels().snapshot();
     let counted = |event| Value::Int(counters.counted(event));
     [
@@ -128,6 +128,10 @@ fn pool_pairs(counters: &Counters, max_connections: u64) -> [(&'static str, Valu
         ("cache_misses", counted(Event::CacheMiss)),
         ("cache_bytes", counters.gauge(Gauge::CacheBytes).into()),
         ("shared_requests", counted(Event::Shared)),
+        ("subscriptions", counters.gauge(Gauge::Subscriptions).into()),
+        ("resubscriptions", counted(Event::Resubscribed)),
+        ("gaps_filled", counted(Event::GapFilled)),
+        ("items_dropped", counted(Event::ItemDropped)),
         ("wait_seconds", counters.latency(Latency::Wait).into()),
         ("request_seconds", counters.latency(Latency::Request).into()),
     ]
@@ -192,7 +196,7 @@ mod tests {
         &pairs.iter().find(|(name, _)| name == key).unwrap().1
     }
 
-    const POOL_KEYS: [&str; 31] = [
+    const POOL_KEYS: [&str; 35] = [
         "max_connections",
         "active_connections",
         "idle_connections",
@@ -222,6 +226,10 @@ mod tests {
         "cache_misses",
         "cache_bytes",
         "shared_requests",
+        "subscriptions",
+        "resubscriptions",
+        "gaps_filled",
+        "items_dropped",
         "wait_seconds",
         "request_seconds",
     ];

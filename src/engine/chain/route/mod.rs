@@ -37,11 +37,15 @@ use crate::engine::pool::{Connection, Lease, Pool};
 pub(super) use ask::{Bundle, is_too_much};
 pub(super) use breaker::Circuit;
 pub(super) use endpoint::Endpoint;
+pub(super) use remedy::wait;
 
 /// Retries are a tenth of the requests at most, so that they cannot melt a node; hedges as well. Bursts are as large
 /// as a crowd that is caught by one endpoint's end.
 const PER_THOUSAND: i64 = 100;
 const BURST: i64 = 200;
+
+/// Nothing in particular will be asked.
+const NOTHING: Load<'static> = Load { method: "", blocks: None, calls: 1 };
 
 /// How a chain's calls find their way.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,8 +115,12 @@ impl Router {
         &self.endpoints[0]
     }
 
-    pub(super) fn scopes(&self) -> &Scopes {
+    pub(super) const fn scopes(&self) -> &Arc<Scopes> {
         &self.scopes
+    }
+
+    pub(super) const fn log(&self) -> &Log {
+        &self.log
     }
 
     /// Leave an endpoint alone until it is who it should be.
@@ -131,12 +139,17 @@ impl Router {
         Connection::new(pool, lease, place)
     }
 
+    /// The endpoint for something that lasts, of those that are `fit`.
+    pub(super) fn pick_for_long(&self, fit: impl Fn(&Pool) -> bool) -> Result<&Endpoint> {
+        let unfit: Vec<_> = self.endpoints.iter().map(|endpoint| !fit(endpoint.pool())).collect();
+        let picked = self.pick(NOTHING, &unfit, Instant::now());
+        picked.map(|index| &self.endpoints[index]).ok_or_else(|| self.nobody())
+    }
+
     async fn lease_somewhere(&self, timeout: Timeout) -> Result<(&Pool, Lease)> {
         let mut tried = vec![false; self.endpoints.len()];
         let mut failure = None;
-        // Nothing in particular will be asked.
-        let nothing = Load { method: "", blocks: None, calls: 1 };
-        while let Some(index) = self.pick(nothing, &tried, Instant::now()) {
+        while let Some(index) = self.pick(NOTHING, &tried, Instant::now()) {
             tried[index] = true;
             let pool = self.endpoints[index].pool();
             match pool.lease(timeout).await {
