@@ -15,6 +15,7 @@ from genesis_replicator.testing import FaultServer
 from servers import anvil as anvil_server
 from servers import redis as redis_server
 from servers.redis import RedisServer
+from servers.socket_node import SocketNode
 
 if TYPE_CHECKING:
     from genesis_replicator import ChainManager
@@ -81,6 +82,13 @@ def new_node() -> Iterator[Callable[[], FaultServer]]:
 def node(new_node: Callable[[], FaultServer]) -> FaultServer:
     """One scripted node."""
     return new_node()
+
+
+@pytest.fixture
+async def socket_node() -> AsyncIterator[SocketNode]:
+    """A node that is reached by a WebSocket."""
+    async with SocketNode() as node:
+        yield node
 
 
 @pytest.fixture

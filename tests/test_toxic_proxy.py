@@ -191,7 +191,7 @@ def test_a_target_without_a_port_is_refused() -> None:
     with pytest.raises(ValueError, match="target"):
         ToxicProxy("127.0.0.1:80")
     with pytest.raises(ValueError, match="target"):
-        ToxicProxy("ws://127.0.0.1")
+        ToxicProxy("tcp://127.0.0.1")
 
 
 async def test_an_answer_passes_while_the_other_direction_is_closed() -> None:

@@ -44,8 +44,9 @@ fn assert_leads_there(target: &Target) {
     let url = Url::parse(whole.expose()).expect("it is a URL");
     assert!(url.username().is_empty() && url.password().is_none() && url.fragment().is_none());
     assert_eq!(url.scheme(), target.scheme().name());
-    assert_eq!(url.host_str().map(|host| host.trim_matches(['[', ']'])), Some(target.host()));
-    assert_eq!(url.port_or_known_default(), Some(target.port()));
+    // A Unix socket has neither.
+    assert_eq!(url.host_str().unwrap_or_default().trim_matches(['[', ']']), target.host());
+    assert_eq!(url.port_or_known_default().unwrap_or_default(), target.port());
     let line: http::uri::PathAndQuery = target.path_and_query().expose().parse().expect("a request line");
     assert!(line.as_str().starts_with('/') && line.as_str().bytes().all(|byte| byte.is_ascii_graphic()));
     let again = new(whole.expose()).expect("what was taken once is taken again");

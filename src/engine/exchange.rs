@@ -9,7 +9,7 @@ use super::error::{Error, Kind, Result};
 use super::jsonrpc::{self, Answer, Request};
 use super::pool::Cooldown;
 use super::target::Target;
-use super::transport::{Reply, SendError, Transport};
+use super::transport::{Message, Notices, Reply, SendError, Transport};
 
 /// Up to here a result is copied out of the buffer that it was read into, 8 KiB that it would keep.
 const SMALL: usize = 4096;
@@ -97,13 +97,61 @@ impl Exchange for One<'_> {
         peer: Peer<'_>,
         call: &Call,
     ) -> std::result::Result<Bytes, SendError> {
-        let reply = transport.send(jsonrpc::encode_one(self.id, self.request), peer.renewed, call).await?;
+        let reply = transport.send(self.message(), peer.renewed, call).await?;
         peer.cooldown.heed_headers(&reply.headers);
+        self.result(&reply, transport, peer)
+    }
+}
+
+impl One<'_> {
+    fn message(&self) -> Message {
+        Message { body: jsonrpc::encode_one(self.id, self.request), ids: self.id..self.id + 1 }
+    }
+
+    fn result(
+        &self,
+        reply: &Reply,
+        transport: &dyn Transport,
+        peer: Peer<'_>,
+    ) -> std::result::Result<Bytes, SendError> {
         let answer = match jsonrpc::match_one(&reply.body, self.id) {
             Ok(answer) => answer,
-            Err(error) => return Err(SendError::Failed(unmatched(&reply, error, transport, peer))),
+            Err(error) => return Err(SendError::Failed(unmatched(reply, error, transport, peer))),
         };
-        result_of(answer, &reply, peer).map(kept).map_err(SendError::Failed)
+        result_of(answer, reply, peer).map(kept).map_err(SendError::Failed)
+    }
+}
+
+/// A call whose result is the id of a subscription.
+pub struct Subscribe<'a>(pub One<'a>);
+
+impl Exchange for Subscribe<'_> {
+    /// The id, as JSON text, and what the subscription brings.
+    type Output = (Bytes, Notices);
+
+    fn method(&self) -> &str {
+        self.0.method()
+    }
+
+    /// A subscription that nobody knows of goes with its connection.
+    fn only_reads(&self) -> bool {
+        true
+    }
+
+    fn methods(&self) -> impl Iterator<Item = &str> {
+        self.0.methods()
+    }
+
+    async fn run(
+        &self,
+        transport: &dyn Transport,
+        peer: Peer<'_>,
+        call: &Call,
+    ) -> std::result::Result<Self::Output, SendError> {
+        let (reply, notices) = transport.subscribe(self.0.message(), peer.renewed, call).await?;
+        let id = self.0.result(&reply, transport, peer)?;
+        let without_id = || Error::new(Kind::Protocol, "the node answered with no id of a subscription");
+        notices.map(|notices| (id, notices)).ok_or_else(|| SendError::Failed(without_id()))
     }
 }
 
@@ -129,7 +177,8 @@ impl Exchange for Batch<'_> {
         call: &Call,
     ) -> std::result::Result<Self::Output, SendError> {
         let body = jsonrpc::encode_batch(self.first_id, self.requests);
-        let mut reply = transport.send(body, peer.renewed, call).await?;
+        let ids = self.first_id..self.first_id + self.requests.len() as u64;
+        let mut reply = transport.send(Message { body, ids }, peer.renewed, call).await?;
         peer.cooldown.heed_headers(&reply.headers);
         // The results share it.
         reply.body = kept(reply.body);

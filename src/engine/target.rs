@@ -4,6 +4,7 @@
 mod tests;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -46,6 +47,7 @@ impl Target {
         let endpoint = Endpoint::given(endpoint)?;
         let fields = credentials::in_fields(fields.map_or(&[], Vec::as_slice))?;
         let headers = credentials::in_headers(&options.headers)?;
+        refuse_unsent(&endpoint, !fields.is_empty(), &headers)?;
         let access = Access::judged(&endpoint, &Credentials::parse(&fields)?, &headers)?;
         refuse_readable(&endpoint, access.has_credentials, options)?;
         Ok(Self::of(Arc::new(endpoint), access, None))
@@ -59,6 +61,7 @@ impl Target {
     pub fn renewed(endpoint: &str, source: Arc<dyn Source>, options: &TargetOptions) -> Result<Self> {
         let endpoint = Arc::new(Endpoint::given(endpoint)?);
         let headers = credentials::in_headers(&options.headers)?;
+        refuse_unsent(&endpoint, true, &headers)?;
         let access = Access::judged(&endpoint, &Credentials::default(), &headers)?;
         refuse_readable(&endpoint, true, options)?;
         let renewal = Renewal::new(source, Arc::clone(&endpoint), headers);
@@ -79,6 +82,12 @@ impl Target {
     #[must_use]
     pub fn scheme(&self) -> Scheme {
         self.0.endpoint.scheme
+    }
+
+    /// The Unix socket to connect to, where it is one.
+    #[must_use]
+    pub fn file(&self) -> Option<PathBuf> {
+        self.0.endpoint.file()
     }
 
     /// The host to connect to; an IPv6 address has no brackets.
@@ -184,16 +193,28 @@ impl fmt::Debug for Target {
 
 /// Credentials go unencrypted to this machine only, and past no proxy, unless the user allows more.
 fn refuse_readable(endpoint: &Endpoint, has_credentials: bool, options: &TargetOptions) -> Result<()> {
-    let is_readable = endpoint.scheme == Scheme::Http && (options.proxied || !endpoint.is_loopback());
-    if !has_credentials || !is_readable || options.allow_plaintext {
+    let is_private = endpoint.is_loopback() && !options.proxied;
+    let Some(better) = endpoint.scheme.encrypted().filter(|_| !is_private) else { return Ok(()) };
+    if !has_credentials || options.allow_plaintext {
         return Ok(());
     }
     Err(Error::new(
         Kind::Security,
         format!(
-            "credentials would travel unencrypted to {}{}: use https, or set allow_plaintext to accept that",
+            "credentials would travel unencrypted to {}{}: use {}, or set allow_plaintext to accept that",
             endpoint.name,
-            if options.proxied { " through a proxy" } else { "" }
+            if options.proxied { " through a proxy" } else { "" },
+            better.name(),
         ),
     ))
+}
+
+/// A Unix socket carries calls and nothing else: who may open the file may ask.
+fn refuse_unsent(endpoint: &Endpoint, has_credentials: bool, headers: &[(String, Secret)]) -> Result<()> {
+    let argument = match endpoint.scheme {
+        Scheme::Ipc if has_credentials => "credentials",
+        Scheme::Ipc if !headers.is_empty() => "headers",
+        _ => return Ok(()),
+    };
+    Err(Error::argument(argument, "an ipc endpoint takes none; give them to the other endpoints alone"))
 }

@@ -15,6 +15,7 @@ mod phases;
 mod pool_life;
 mod refused;
 mod server;
+mod sockets;
 mod support;
 mod tls;
 mod transport;

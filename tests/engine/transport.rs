@@ -7,7 +7,7 @@ use genesis_replicator::engine::credentials::Secret;
 use genesis_replicator::engine::deadline::Call;
 use genesis_replicator::engine::error::{Error, Kind};
 use genesis_replicator::engine::target::{Target, TargetOptions};
-use genesis_replicator::engine::transport::{AddressPolicy, Dialer, Route, TlsOptions};
+use genesis_replicator::engine::transport::{AddressPolicy, Dialer, Message, Route, TlsOptions};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
@@ -118,7 +118,7 @@ async fn a_transport_that_is_dropped_lets_go_of_what_its_socket_holds_and_says_s
         let call = Call::new(None);
         // Left in its middle, so that the connection has something to wait for.
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": "m", "params": [1, 60_000]}).to_string();
-        let send = transport.send(body.into(), None, &call);
+        let send = transport.send(Message { body: body.into(), ids: 1..2 }, None, &call);
         let send = tokio::time::timeout(std::time::Duration::from_millis(20), send);
         assert!(send.await.is_err());
         transport.cut();

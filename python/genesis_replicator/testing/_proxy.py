@@ -44,7 +44,7 @@ class ToxicProxy(LoopThread):
         """
         super().__init__()
         parts = urlsplit(target)
-        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+        port = parts.port or {"http": 80, "https": 443, "ws": 80, "wss": 443}.get(parts.scheme)
         if parts.hostname is None or port is None:
             message = "target must be a URL with a host, and a port where the scheme tells none"
             raise ValueError(message)

@@ -98,7 +98,7 @@ impl<'a> Builder<'a> {
         self.scrubber.learn(key.expose());
         let provider = provider(&self.endpoint.name);
         let is_taken = provider.is_some_and(|provider| is_taken(self.endpoint, provider, &self.keys));
-        let home = provider.map(|provider| provider.home);
+        let home = provider.map(|provider| provider.home(self.endpoint.scheme));
         match placement.map_or_else(|| conventional(home, is_taken), |placement| Ok(placement.clone()))? {
             Placement::Path if is_taken => Err(taken()),
             Placement::Path => {

@@ -1,6 +1,7 @@
 //! The URL of a node taken apart: what to connect to, what to ask for, and whom it names.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 
 use http::uri::PathAndQuery;
 use url::{Host, Url};
@@ -16,6 +17,12 @@ pub enum Scheme {
     Http,
     /// HTTP over TLS.
     Https,
+    /// A plain WebSocket.
+    Ws,
+    /// A WebSocket over TLS.
+    Wss,
+    /// A Unix socket of this machine.
+    Ipc,
 }
 
 impl Scheme {
@@ -25,13 +32,38 @@ impl Scheme {
         match self {
             Self::Http => "http",
             Self::Https => "https",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+            Self::Ipc => "ipc",
         }
+    }
+
+    /// Whether one connection carries messages both ways at any time.
+    #[must_use]
+    pub const fn is_socket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss | Self::Ipc)
+    }
+
+    /// The scheme to use instead of this one, under which everybody on the way can read along.
+    pub(crate) const fn encrypted(self) -> Option<Self> {
+        match self {
+            Self::Http => Some(Self::Https),
+            Self::Ws => Some(Self::Wss),
+            Self::Https | Self::Wss | Self::Ipc => None,
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        let all = [Self::Http, Self::Https, Self::Ws, Self::Wss, Self::Ipc];
+        all.into_iter().find(|scheme| scheme.name() == name)
     }
 
     const fn default_port(self) -> u16 {
         match self {
-            Self::Http => 80,
-            Self::Https => 443,
+            Self::Http | Self::Ws => 80,
+            Self::Https | Self::Wss => 443,
+            // A file has none.
+            Self::Ipc => 0,
         }
     }
 }
@@ -40,8 +72,9 @@ impl Scheme {
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     pub scheme: Scheme,
-    host: Host<String>,
-    /// Without the brackets of an IPv6 address.
+    /// `None`: this machine, where the path is that of a Unix socket.
+    host: Option<Host<String>>,
+    /// Without the brackets of an IPv6 address; empty where there is no host.
     pub name: String,
     pub port: u16,
     pub(super) path: Secret,
@@ -60,6 +93,9 @@ impl Endpoint {
     pub(crate) fn given(text: &str) -> Result<Self> {
         let expanded = variables::in_endpoint(text)?;
         let mut endpoint = Self::parse(expanded.text.expose())?;
+        if endpoint.scheme == Scheme::Ipc {
+            return Ok(endpoint);
+        }
         // What names the host is shown, wherever it comes from.
         let query = endpoint.query.as_ref().map_or("", Secret::expose);
         let is_inside = |value: &Secret| {
@@ -75,15 +111,15 @@ impl Endpoint {
     /// Takes the URL apart.
     ///
     /// # Errors
-    /// Anything that is not the URL of an HTTP node; the message never holds a part of the text.
+    /// Anything that is not the URL of a node; the message never holds a part of the text.
     pub(super) fn parse(text: &str) -> Result<Self> {
         refuse_characters(text)?;
         let url = Url::parse(text).map_err(|error| bad(&format!("not a URL: {error}")))?;
-        let scheme = match url.scheme() {
-            "http" => Scheme::Http,
-            "https" => Scheme::Https,
-            _ => return Err(bad("must be an http or https URL")),
-        };
+        let scheme =
+            Scheme::named(url.scheme()).ok_or_else(|| bad("must be an http, https, ws, wss or ipc URL"))?;
+        if scheme == Scheme::Ipc {
+            return Self::of_file(&url);
+        }
         let host = url.host().ok_or_else(|| bad("names no host"))?.to_owned();
         let port = url.port().unwrap_or(scheme.default_port());
         if port == 0 {
@@ -100,29 +136,57 @@ impl Endpoint {
         }
         let (path, query) = (Secret::new(url.path()), url.query().map(Secret::new));
         let userinfo = userinfo(&url)?;
-        Ok(Self { scheme, host, name, port, path, query, userinfo, hidden: Vec::new() })
+        Ok(Self { scheme, host: Some(host), name, port, path, query, userinfo, hidden: Vec::new() })
+    }
+
+    /// The Unix socket at a path, `ipc:///path`.
+    fn of_file(url: &Url) -> Result<Self> {
+        let is_path = url.path().len() > 1 && url.path().starts_with('/');
+        if !is_path || url.has_host() || url.query().is_some() {
+            return Err(bad("must be ipc:///path/to/socket: an absolute path, and nothing else"));
+        }
+        Ok(Self {
+            scheme: Scheme::Ipc,
+            host: None,
+            name: String::new(),
+            port: 0,
+            path: Secret::new(url.path()),
+            query: None,
+            userinfo: None,
+            hidden: Vec::new(),
+        })
+    }
+
+    /// The path of the Unix socket.
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        let is_file = self.scheme == Scheme::Ipc;
+        is_file.then(|| percent::decode(self.path.expose())).flatten().map(|path| PathBuf::from(&**path))
     }
 
     /// The host as it stands in a URL, with the port unless it is the scheme's own.
     pub(crate) fn authority(&self) -> String {
-        if self.port == self.scheme.default_port() {
-            self.host.to_string()
-        } else {
-            format!("{}:{}", self.host, self.port)
+        match &self.host {
+            Some(host) if self.port == self.scheme.default_port() => host.to_string(),
+            Some(host) => format!("{host}:{}", self.port),
+            None => String::new(),
         }
     }
 
-    /// What may be shown of it: scheme, host and port.
+    /// What may be shown of it: scheme, host and port, or the path of a Unix socket.
     pub(crate) fn shown(&self) -> String {
-        format!("{}://{}:{}", self.scheme.name(), self.host, self.port)
+        match &self.host {
+            Some(host) => format!("{}://{host}:{}", self.scheme.name(), self.port),
+            None => format!("{}://{}", self.scheme.name(), self.path.expose()),
+        }
     }
 
     /// Whether the host is this machine, by its literal name.
     pub(crate) fn is_loopback(&self) -> bool {
         match &self.host {
-            Host::Domain(name) => name.trim_end_matches('.') == "localhost",
-            Host::Ipv4(address) => Ipv4Addr::is_loopback(address),
-            Host::Ipv6(address) => Ipv6Addr::is_loopback(address),
+            Some(Host::Domain(name)) => name.trim_end_matches('.') == "localhost",
+            Some(Host::Ipv4(address)) => Ipv4Addr::is_loopback(address),
+            Some(Host::Ipv6(address)) => Ipv6Addr::is_loopback(address),
+            None => true,
         }
     }
 
@@ -203,6 +267,18 @@ mod tests {
         assert_eq!(endpoint.parameters().collect::<Vec<_>>(), [("a", "b")]);
         let endpoint = Endpoint::parse("http://[::1]:8545").unwrap();
         assert_eq!((endpoint.name.as_str(), endpoint.authority().as_str()), ("::1", "[::1]:8545"));
+        let endpoint = Endpoint::parse("wss://node.example.org").unwrap();
+        assert_eq!((endpoint.scheme, endpoint.port), (Scheme::Wss, 443));
+        assert_eq!(Endpoint::parse("ws://node").unwrap().shown(), "ws://node:80");
+    }
+
+    #[test]
+    fn a_unix_socket_is_on_this_machine_and_its_path_is_shown() {
+        let endpoint = Endpoint::parse("ipc:///data/my%20node/geth.ipc").unwrap();
+        assert_eq!(endpoint.file(), Some(PathBuf::from("/data/my node/geth.ipc")));
+        assert_eq!(endpoint.shown(), "ipc:///data/my%20node/geth.ipc");
+        assert!(endpoint.is_loopback());
+        assert_eq!(Endpoint::parse("ws://node/geth.ipc").unwrap().file(), None);
     }
 
     #[test]
@@ -212,7 +288,14 @@ mod tests {
             "canary",
             "canary:8545",
             "ftp://canary/",
-            "ws://canary/",
+            "wsx://canary/",
+            "ipc:canary",
+            "ipc:/",
+            "ipc:///",
+            "ipc://canary",
+            "ipc://canary/path",
+            "ipc:///path?canary",
+            "ipc://user@/canary",
             "file:///canary",
             "http://",
             "https:///",

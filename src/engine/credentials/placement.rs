@@ -2,7 +2,7 @@
 
 use http::header::HeaderName;
 
-use super::{header, misuse};
+use super::{Scheme, header, misuse};
 use crate::engine::error::Result;
 
 /// Where the user says that the key goes.
@@ -64,14 +64,30 @@ pub(super) enum Home {
 pub(super) struct Provider {
     /// Its domain: this name and every name below it.
     pub domain: &'static str,
-    /// Where the key goes.
-    pub home: Home,
+    home: Home,
+    /// Where it goes on a WebSocket, if that is elsewhere.
+    socket_home: Option<Home>,
     /// Whether its keys are 64 hexadecimal digits, like a private key.
     pub hex_keys: bool,
 }
 
+impl Provider {
+    /// Where the key goes.
+    pub(super) fn home(&self, scheme: Scheme) -> Home {
+        self.socket_home.filter(|_| scheme.is_socket()).unwrap_or(self.home)
+    }
+
+    const fn over_socket(self, home: Home) -> Self {
+        Self { socket_home: Some(home), ..self }
+    }
+
+    const fn with_hex_keys(self) -> Self {
+        Self { hex_keys: true, ..self }
+    }
+}
+
 const fn row(domain: &'static str, home: Home) -> Provider {
-    Provider { domain, home, hex_keys: false }
+    Provider { domain, home, socket_home: None, hex_keys: false }
 }
 
 /// The conventions. Behind each row: whose documentation shows it, or the form of the URLs in use.
@@ -79,9 +95,10 @@ const fn row(domain: &'static str, home: Home) -> Provider {
 const PROVIDERS: [Provider; 17] = [
     row("alchemy.com", Home::After("/v2")),          // URL in use: <network>.g.alchemy.com/v2/<key>
     row("alchemyapi.io", Home::After("/v2")),        // the same provider's older domain
-    row("infura.io", Home::PasswordOf("/v3")),       // docs.infura.io, "API key secret"
+    row("infura.io", Home::PasswordOf("/v3"))        // docs.infura.io, "API key secret"
+        .over_socket(Home::PasswordOf("/ws/v3")),    // the same, "WebSockets"
     row("quiknode.pro", Home::After("")),            // quicknode.com/docs, "endpoint security"
-    Provider { domain: "ankr.com", home: Home::Last, hex_keys: true }, // URL in use: rpc.ankr.com/<chain>/<key>
+    row("ankr.com", Home::Last).with_hex_keys(),     // URL in use: rpc.ankr.com/<chain>/<key>
     row("drpc.org", Home::Header("drpc-key")),       // header in use for the parameter dkey
     row("drpc.live", Home::Header("drpc-key")),      // the same provider's newer domain
     row("core.chainstack.com", Home::After("")),     // URL in use: <network>.core.chainstack.com/<key>
@@ -90,7 +107,8 @@ const PROVIDERS: [Provider; 17] = [
     row("getblock.us", Home::After("")),             // the same provider in New York
     row("getblock.asia", Home::After("")),           // the same provider in Singapore
     row("blastapi.io", Home::After("")),             // URL in use: <network>.blastapi.io/<project id>
-    row("blockpi.network", Home::After("/v1/rpc")),  // docs.blockpi.io, "best practices"
+    row("blockpi.network", Home::After("/v1/rpc"))   // docs.blockpi.io, "best practices"
+        .over_socket(Home::After("/v1/ws")),         // URL in use: <network>.blockpi.network/v1/ws/<key>
     row("gateway.tenderly.co", Home::After("")),     // docs.tenderly.co, node access
     row("helius-rpc.com", Home::Query("api-key")),   // URL in use: <cluster>.helius-rpc.com/?api-key=<key>
     row("rpcpool.com", Home::After("")),             // URL in use: <endpoint>.rpcpool.com/<token>

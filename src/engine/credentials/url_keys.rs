@@ -48,7 +48,7 @@ pub(super) fn is_taken(endpoint: &Endpoint, provider: &Provider, keys: &[UrlKey]
 
 /// The segment behind the provider's beginning of the path.
 fn in_key_place<'a>(endpoint: &'a Endpoint, provider: &Provider) -> Option<&'a str> {
-    match provider.home {
+    match provider.home(endpoint.scheme) {
         // Without a beginning the first segment may as well be a part of the node's own path.
         Home::After("") | Home::Last | Home::Query(_) | Home::Header(_) => None,
         Home::After(beginning) | Home::PasswordOf(beginning) => {
@@ -90,6 +90,8 @@ mod tests {
     #[test]
     fn keys_are_found_by_place_by_name_and_by_look() {
         assert_eq!(found("https://mainnet.infura.io/v3/q7f2zz"), [("q7f2zz".into(), true)]);
+        assert_eq!(found("wss://mainnet.infura.io/ws/v3/q7f2zz"), [("q7f2zz".into(), true)]);
+        assert_eq!(found("wss://ethereum.blockpi.network/v1/ws/q7f2zz"), [("q7f2zz".into(), true)]);
         assert_eq!(found(&format!("https://x.quiknode.pro/{KEY}/ext/bc/C/rpc")), [(KEY.into(), true)]);
         assert_eq!(found("https://node.example.org/?Api_Key=k%2B1"), [("k+1".into(), true)]);
         assert_eq!(found(&format!("https://node.example.org/{KEY}")), [(KEY.into(), false)]);

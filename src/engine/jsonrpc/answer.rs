@@ -188,11 +188,11 @@ fn error_answer(error: &Bytes) -> Result<Answer> {
     })
 }
 
-fn part(body: &Bytes, at: Range<usize>) -> &[u8] {
+pub(super) fn part(body: &Bytes, at: Range<usize>) -> &[u8] {
     body.get(at).unwrap_or_default()
 }
 
-fn number(text: &[u8]) -> Option<u64> {
+pub(super) fn number(text: &[u8]) -> Option<u64> {
     str::from_utf8(text).ok()?.parse().ok()
 }
 

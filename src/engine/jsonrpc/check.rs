@@ -39,6 +39,14 @@ impl<'a> Check<'a> {
 
     /// Reads an object whose members are told with their keys, as they stand there without quotes.
     pub fn object(&mut self, mut member: impl FnMut(&'a [u8], Range<usize>)) -> Result<(), Wrong> {
+        self.members(|key, value| {
+            member(key, value);
+            true
+        })
+    }
+
+    /// The same as long as `member` wants more of it.
+    pub fn members(&mut self, mut member: impl FnMut(&'a [u8], Range<usize>) -> bool) -> Result<(), Wrong> {
         self.take(b'{')?;
         if self.cursor.take(b'}') {
             return Ok(());
@@ -49,7 +57,9 @@ impl<'a> Check<'a> {
             self.cursor.string().ok_or_else(|| self.wrong())?;
             let key = self.cursor.text.get(start..self.cursor.at - 1).unwrap_or_default();
             self.take(b':')?;
-            member(key, self.value()?);
+            if !member(key, self.value()?) {
+                return Ok(());
+            }
             if !self.cursor.take(b',') {
                 return self.take(b'}');
             }

@@ -203,7 +203,8 @@ impl Turn<'_> {
 
     /// It failed. Comes back true if everybody who waits is to be told: no other attempt is as likely to succeed.
     pub(super) fn failed(self, error: &Error) -> bool {
-        if !matches!(error.kind(), Kind::ChainConnection | Kind::ConnectTimeout | Kind::Tls) {
+        let is_refusal = error.facts().status.is_some();
+        if !is_refusal && !matches!(error.kind(), Kind::ChainConnection | Kind::ConnectTimeout | Kind::Tls) {
             // It did not come to an attempt.
             return false;
         }

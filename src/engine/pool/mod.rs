@@ -21,6 +21,7 @@ mod requests;
 mod sharing;
 mod sockets;
 mod store;
+mod subscription;
 mod upkeep;
 mod waiting;
 
@@ -31,3 +32,4 @@ pub use cooldown::Cooldown;
 pub use gate::Gate;
 pub use home::Settings;
 pub use lease::Lease;
+pub use subscription::Subscription;

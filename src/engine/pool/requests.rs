@@ -22,15 +22,24 @@ use crate::engine::error::{Error, Kind, Phase, Result};
 use crate::engine::exchange::{Batch, Exchange, One};
 use crate::engine::jsonrpc::Request;
 use crate::engine::metrics::{Event, Gauge, finish_call};
-use crate::engine::transport::SendError;
+use crate::engine::transport::{SendError, Transport};
 
 /// How often a request is tried again because its connection had gone before anything was sent.
 const RESENDS: usize = 3;
 
 /// What carries one request.
-enum Carrier {
+pub(super) enum Carrier {
     Alone(Lease),
     Shared(Stream),
+}
+
+impl Carrier {
+    pub(super) fn transport(&self) -> Result<Arc<dyn Transport>> {
+        match self {
+            Self::Alone(lease) => lease.transport(),
+            Self::Shared(stream) => Ok(Arc::clone(stream.transport())),
+        }
+    }
 }
 
 impl Pool {
@@ -94,22 +103,35 @@ impl Pool {
         call: &Call,
         mut kept: Option<&mut Option<Lease>>,
     ) -> Result<E::Output> {
+        let lease = kept.as_deref_mut().and_then(Option::take);
+        let (output, carrier) = self.exchange_on(lease, exchange, timeout, call).await?;
+        if let (Some(kept), Carrier::Alone(lease)) = (kept, carrier) {
+            *kept = Some(lease);
+        }
+        Ok(output)
+    }
+
+    /// The same, first on `lease` if there is one. With what comes of it comes back what has carried it.
+    pub(super) async fn exchange_on<E: Exchange>(
+        &self,
+        mut lease: Option<Lease>,
+        exchange: &E,
+        timeout: Timeout,
+        call: &Call,
+    ) -> Result<(E::Output, Carrier)> {
         let (mut resends, mut repeats) = (0, 0);
         let mut proof = Proof::default();
         loop {
             proof.prepare(self, call).await?;
             let grant = self.within_limit(exchange, call).await?;
-            let carrier = match kept.as_deref_mut().and_then(Option::take) {
+            let carrier = match lease.take() {
                 Some(lease) => Carrier::Alone(lease),
                 None => self.within_acquire_timeout(timeout, call, pin!(self.carrier(call))).await?,
             };
             if self.is_cooling() {
                 continue;
             }
-            let transport = match &carrier {
-                Carrier::Alone(lease) => lease.transport()?,
-                Carrier::Shared(stream) => Arc::clone(stream.transport()),
-            };
+            let transport = carrier.transport()?;
             let sent = {
                 let _in_flight = self.scopes().hold(Gauge::InFlight);
                 if let Some(grant) = grant {
@@ -118,12 +140,7 @@ impl Pool {
                 exchange.run(&*transport, self.peer(&proof), call).await
             };
             match sent.map_err(|error| error.or_last_words_of(&*transport)) {
-                Ok(result) => {
-                    if let (Some(kept), Carrier::Alone(lease)) = (kept, carrier) {
-                        *kept = Some(lease);
-                    }
-                    return Ok(result);
-                }
+                Ok(output) => return Ok((output, carrier)),
                 Err(SendError::NotSent) if resends < RESENDS => {
                     resends += 1;
                     self.scopes().count(Event::Retry);

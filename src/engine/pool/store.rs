@@ -207,6 +207,8 @@ async fn dial_within_limit(home: &Arc<Home>, permit: &Arc<Permit>) -> Result<Arc
         Ok(_) => home.scopes.count(Event::Opened),
         Err(error) => {
             home.scopes.count(Event::ConnectFailure);
+            // A WebSocket is refused with the status of a request.
+            home.cooldown.heed(error);
             home.debug(|| format!("no connection to {}: {error}", home.dialer.route().target));
         }
     }

@@ -1,9 +1,9 @@
-//! From a host name to an open TCP socket: one address after the other, never two sockets at a time.
+//! From a host name to an open TCP socket: one address after the other, never two sockets at a time. Or a Unix socket.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::timeout;
 
 use super::Route;
@@ -30,6 +30,15 @@ pub(super) async fn connect(route: &Route, held: Held) -> Result<Socket> {
     }
     let reason = failure.map_or_else(|| "the name has no address".to_owned(), |error| error_words(&error));
     Err(cannot_connect(route, &reason))
+}
+
+/// Open the Unix socket of the target.
+pub(super) async fn connect_file(route: &Route, held: Held) -> Result<Socket<UnixStream>> {
+    let path = route.target.file().ok_or_else(|| cannot_connect(route, "its path is not text"))?;
+    match UnixStream::connect(path).await {
+        Ok(stream) => Ok(Socket::of(stream, held)),
+        Err(error) => Err(cannot_connect(route, &error_words(&error))),
+    }
 }
 
 /// The addresses that may be dialled, the two families in turn.
@@ -62,7 +71,7 @@ pub(super) fn check(route: &Route, address: IpAddr) -> Result<()> {
     if is_elsewhere || !route.addresses.allows(address) { Err(forbidden(route)) } else { Ok(()) }
 }
 
-fn forbidden(route: &Route) -> Error {
+pub(super) fn forbidden(route: &Route) -> Error {
     let message =
         format!("{}: the address of this host is not one that address_policy lets be dialled", route.target);
     Error::new(Kind::Security, message)

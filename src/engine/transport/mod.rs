@@ -1,11 +1,13 @@
-//! One connection to one node: a request body goes in, an HTTP answer comes back.
+//! One connection to one node: a request goes in, an answer comes back.
 //!
 //! Only this folder opens sockets, and only it unwraps secrets.
 
 mod address;
 mod body;
 mod dial;
+mod duplex;
 mod http;
+mod life;
 mod pace;
 mod proxy;
 #[cfg(any(test, feature = "scripted"))]
@@ -14,6 +16,8 @@ mod socket;
 mod tls;
 
 use std::future::Future;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -29,6 +33,7 @@ use super::target::{Scheme, Target};
 
 pub use address::AddressPolicy;
 pub use body::Reply;
+pub use duplex::{Notice, Notices};
 #[cfg(any(test, feature = "scripted"))]
 pub use scripted::{Answer, Script};
 pub use socket::Held;
@@ -37,10 +42,19 @@ pub use tls::{ClientCert, Pem, TlsOptions};
 /// A boxed future, as `dyn Transport` needs it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Why a body could not be exchanged for a reply.
+/// What is sent.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// A call or a batch of them, as JSON text.
+    pub body: Bytes,
+    /// The ids of the calls in it.
+    pub ids: Range<u64>,
+}
+
+/// Why a message could not be exchanged for a reply.
 #[derive(Debug)]
 pub enum SendError {
-    /// Nothing was sent: the connection had gone before. The body may be sent again, on another one.
+    /// Nothing was sent: the connection had gone before. The message may be sent again, on another one.
     NotSent,
     /// It was sent, at least in part, and the connection ended before any of the answer came.
     Unanswered(Error),
@@ -70,14 +84,27 @@ pub enum State {
 
 /// A connection that carries requests.
 pub trait Transport: Send + Sync {
-    /// Exchange `body` for a reply, with what was `renewed` to prove who sends it, where that was. Dropping the future
-    /// gives the exchange up: HTTP/1.1 closes the connection, HTTP/2 resets the stream.
+    /// Exchange `message` for a reply, with what was `renewed` to prove who sends it, where that was. Dropping the
+    /// future gives the exchange up: HTTP/1.1 closes the connection, HTTP/2 resets the stream, a socket drops what is
+    /// answered later.
     fn send<'a>(
         &'a self,
-        body: Bytes,
+        message: Message,
         renewed: Option<&'a Access>,
         call: &'a Call,
     ) -> BoxFuture<'a, std::result::Result<Reply, SendError>>;
+
+    /// The same for a call whose result is the id of a subscription: with the reply comes what that brings, unless the
+    /// reply tells no id.
+    fn subscribe<'a>(
+        &'a self,
+        _message: Message,
+        _renewed: Option<&'a Access>,
+        _call: &'a Call,
+    ) -> BoxFuture<'a, std::result::Result<(Reply, Option<Notices>), SendError>> {
+        let error = Error::argument("endpoint", "must be a ws, wss or ipc URL to be subscribed to");
+        Box::pin(std::future::ready(Err(SendError::Failed(error))))
+    }
 
     /// Whether it can carry another request.
     fn state(&self) -> State;
@@ -119,7 +146,8 @@ pub struct Route {
 /// Opens connections along one route.
 pub struct Dialer {
     route: Route,
-    templates: http::Templates,
+    /// Where it speaks HTTP.
+    templates: Option<http::Templates>,
     /// Made at the first dial: the system's trust store takes milliseconds to load.
     tls: OnceCell<Arc<ClientConfig>>,
     #[cfg(any(test, feature = "scripted"))]
@@ -132,12 +160,7 @@ impl Dialer {
     /// # Errors
     /// `Configuration` when certificates cannot be read, or when the options exclude each other.
     pub fn new(route: Route) -> Result<Self> {
-        if route.is_proxied() && route.addresses != AddressPolicy::Any {
-            return Err(Error::argument(
-                "address_policy",
-                "must be 'any' with a proxy: it is the proxy that dials, so the address cannot be checked",
-            ));
-        }
+        refuse_detours(&route)?;
         if let Some(url) = &route.proxy {
             proxy::parse(url)?;
         }
@@ -145,7 +168,8 @@ impl Dialer {
             dial::check(&route, literal)?;
         }
         tls::check(&route.tls)?;
-        let templates = http::Templates::new(&route.target)?;
+        let speaks_http = !route.target.scheme().is_socket();
+        let templates = speaks_http.then(|| http::Templates::new(&route.target)).transpose()?;
         Ok(Self {
             route,
             templates,
@@ -164,7 +188,13 @@ impl Dialer {
     /// Whether its connections may carry many requests at a time.
     #[must_use]
     pub fn may_multiplex(&self) -> bool {
-        self.route.target.scheme() == Scheme::Https && !self.route.is_proxied()
+        self.is_socket() || self.route.target.scheme() == Scheme::Https && !self.route.is_proxied()
+    }
+
+    /// Whether its connections carry messages both ways at any time.
+    #[must_use]
+    pub fn is_socket(&self) -> bool {
+        self.route.target.scheme().is_socket()
     }
 
     /// Open a connection. The socket holds `held` until it is closed; `closed` runs when it is.
@@ -184,24 +214,31 @@ impl Dialer {
             let config = ClientConfig::clone(self.tls().await?);
             return Ok(Arc::new(proxy::ProxyTransport::new(&self.route, config, held)?));
         }
-        match self.route.target.scheme() {
-            Scheme::Http => {
-                let stream = dial::connect(&self.route, held).await?;
-                http::over_plain(&self.route, &self.templates, stream, closed).await
-            }
-            Scheme::Https => {
+        match (self.route.target.scheme(), &self.templates) {
+            (Scheme::Https, Some(templates)) => {
                 let config = self.tls().await?;
                 let stream = dial::connect(&self.route, held).await?;
                 let stream = tls::handshake(config, &self.route.target, stream).await?;
-                http::over_tls(&self.route, &self.templates, stream, closed).await
+                http::over_tls(&self.route, templates, stream, closed).await
             }
+            (_, Some(templates)) => {
+                let stream = dial::connect(&self.route, held).await?;
+                http::over_plain(&self.route, templates, stream, closed).await
+            }
+            (Scheme::Ipc, None) => duplex::open_ipc(&self.route, held, closed).await,
+            (Scheme::Wss, None) => {
+                let config = self.tls().await?;
+                duplex::open_websocket(&self.route, Some(config), held, closed).await
+            }
+            (_, None) => duplex::open_websocket(&self.route, None, held, closed).await,
         }
     }
 
     async fn tls(&self) -> Result<&Arc<ClientConfig>> {
         let make = || async {
             let options = self.route.tls.clone();
-            let configure = if self.route.is_proxied() { tls::config } else { tls::direct_config };
+            let is_http1 = self.route.is_proxied() || self.is_socket();
+            let configure = if is_http1 { tls::config } else { tls::direct_config };
             let made = tokio::task::spawn_blocking(move || configure(&options).map(Arc::new)).await;
             made.unwrap_or_else(|_| Err(Error::new(Kind::Tls, "the TLS configuration could not be made")))
         };
@@ -213,4 +250,29 @@ impl Route {
     fn is_proxied(&self) -> bool {
         self.proxy.is_some() || self.trust_env
     }
+}
+
+/// Refuse options that exclude each other on the way to a node.
+fn refuse_detours(route: &Route) -> Result<()> {
+    let scheme = route.target.scheme();
+    if route.is_proxied() && scheme.is_socket() {
+        let argument = if route.proxy.is_some() { "proxy" } else { "trust_env" };
+        let message =
+            format!("has no meaning for an {} endpoint, which is reached without a proxy", scheme.name());
+        return Err(Error::argument(argument, message));
+    }
+    if route.is_proxied() && route.addresses != AddressPolicy::Any {
+        return Err(Error::argument(
+            "address_policy",
+            "must be 'any' with a proxy: it is the proxy that dials, so the address cannot be checked",
+        ));
+    }
+    let allows_this_machine = || {
+        route.addresses.allows(Ipv4Addr::LOCALHOST.into())
+            || route.addresses.allows(Ipv6Addr::LOCALHOST.into())
+    };
+    if scheme == Scheme::Ipc && !allows_this_machine() {
+        return Err(dial::forbidden(route));
+    }
+    Ok(())
 }

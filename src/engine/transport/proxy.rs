@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, Notify};
 
 use super::pace::Pace;
 use super::socket::Held;
-use super::{BoxFuture, Reply, Route, SendError, State, Transport, body, http};
+use super::{BoxFuture, Message, Reply, Route, SendError, State, Transport, body, http};
 use crate::engine::credentials::{Access, Secret};
 use crate::engine::deadline::Call;
 use crate::engine::error::{Error, Kind, Phase, Result};
@@ -138,14 +138,14 @@ pub(super) fn parse(url: &Secret) -> Result<Proxy> {
 impl Transport for ProxyTransport {
     fn send<'a>(
         &'a self,
-        body: Bytes,
+        message: Message,
         renewed: Option<&'a Access>,
         call: &'a Call,
     ) -> BoxFuture<'a, std::result::Result<Reply, SendError>> {
         Box::pin(async move {
             let cut = self.cut.notified();
             tokio::select! {
-                reply = self.exchange(body, renewed, call) => reply,
+                reply = self.exchange(message.body, renewed, call) => reply,
                 () = cut => Err(SendError::Failed(Error::new(Kind::ConnectionClosed, "the connection was cut"))),
             }
         })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
-use super::{BoxFuture, Dialer, Held, Reply, Route, SendError, State, Transport};
+use super::{BoxFuture, Dialer, Held, Message, Reply, Route, SendError, State, Transport};
 use crate::engine::credentials::Access;
 use crate::engine::deadline::Call;
 use crate::engine::error::{Phase, Result};
@@ -46,12 +46,12 @@ pub(super) fn open(script: &Script, held: Held) -> Arc<dyn Transport> {
 impl Transport for Scripted {
     fn send<'a>(
         &'a self,
-        body: Bytes,
+        message: Message,
         _renewed: Option<&'a Access>,
         call: &'a Call,
     ) -> BoxFuture<'a, std::result::Result<Reply, SendError>> {
         call.enter(Phase::Receive);
-        (self.script.answer)(body)
+        (self.script.answer)(message.body)
     }
 
     fn state(&self) -> State {

@@ -1,9 +1,9 @@
-//! A TCP socket that holds on to something until it is closed: the right to be one of the bounded number of sockets.
+//! A TCP or Unix socket that holds on to something until it is closed: the right to be one of the bounded number of sockets.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -41,10 +41,26 @@ impl Stuck {
     }
 }
 
+/// How many bytes a socket has brought.
+#[derive(Clone, Default)]
+pub(super) struct Heard(Arc<AtomicU64>);
+
+impl Heard {
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Only whoever reads the socket counts, one at a time.
+    fn count(&self, bytes: usize) {
+        self.0.store(self.bytes() + bytes as u64, Ordering::Relaxed);
+    }
+}
+
 /// The socket. Its fields are dropped in this order: the socket is closed before what it holds is let go.
-pub(super) struct Socket {
-    stream: TcpStream,
+pub(super) struct Socket<S = TcpStream> {
+    stream: S,
     stuck: Stuck,
+    heard: Heard,
     _held: Held,
 }
 
@@ -52,12 +68,23 @@ impl Socket {
     pub(super) fn new(stream: TcpStream, held: Held) -> Self {
         // A socket that refuses is used as it is.
         let _ = tune(&stream);
-        Self { stream, stuck: Stuck::default(), _held: held }
+        Self::of(stream, held)
+    }
+}
+
+impl<S> Socket<S> {
+    pub(super) fn of(stream: S, held: Held) -> Self {
+        Self { stream, stuck: Stuck::default(), heard: Heard::default(), _held: held }
     }
 
     /// Whether what is written waits for the other side, now and later.
     pub(super) fn stuck(&self) -> Stuck {
         self.stuck.clone()
+    }
+
+    /// How much has come, now and later.
+    pub(super) fn heard(&self) -> Heard {
+        self.heard.clone()
     }
 }
 
@@ -73,17 +100,20 @@ fn tune(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-impl AsyncRead for Socket {
+impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.heard.count(buf.filled().len() - before);
+        read
     }
 }
 
-impl AsyncWrite for Socket {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.stuck.note(written.is_pending());

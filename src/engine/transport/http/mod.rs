@@ -1,6 +1,5 @@
 //! HTTP over a connection of our own: hyper's HTTP/1.1 or HTTP/2, one socket, no pool inside.
 
-mod life;
 mod shared;
 mod single;
 mod template;
@@ -14,14 +13,13 @@ use hyper::client::conn::TrySendError;
 use hyper_util::rt::TokioIo;
 
 use super::body;
+use super::life::Life;
 use super::socket::Socket;
 use super::tls::{LastWords, Overheard};
 use super::{Route, SendError, Transport};
 use crate::engine::error::{Error, Kind, Result};
 
-use life::Life;
-
-pub(super) use template::{Templates, fixed_headers};
+pub(super) use template::{Templates, fixed_headers, introduction, uri};
 
 type Request = ::http::Request<Full<Bytes>>;
 

@@ -10,14 +10,14 @@ use hyper::client::conn::http2;
 use hyper::rt::{Executor, Read, Write};
 use tokio::task::AbortHandle;
 
-use super::life::{Ending, Life};
 use super::template::Template;
 use super::{handshake_failed, not_sent};
 use crate::engine::credentials::Access;
 use crate::engine::deadline::Call;
 use crate::engine::error::{Error, Phase, Result};
 use crate::engine::transport::body::{self, Reply};
-use crate::engine::transport::{BoxFuture, Route, SendError, State, Transport};
+use crate::engine::transport::life::{Ending, Life};
+use crate::engine::transport::{BoxFuture, Message, Route, SendError, State, Transport};
 
 /// The most requests that share a connection, whatever the server allows.
 const MAX_STREAMS: usize = 100;
@@ -133,11 +133,11 @@ impl Shared {
 impl Transport for Shared {
     fn send<'a>(
         &'a self,
-        body: Bytes,
+        message: Message,
         renewed: Option<&'a Access>,
         call: &'a Call,
     ) -> BoxFuture<'a, std::result::Result<Reply, SendError>> {
-        Box::pin(self.exchange(body, renewed, call))
+        Box::pin(self.exchange(message.body, renewed, call))
     }
 
     fn state(&self) -> State {

@@ -12,15 +12,15 @@ use hyper::rt::{Read, Write};
 use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
 
-use super::life::{Ending, Life};
 use super::template::Template;
 use super::{handshake_failed, not_sent};
 use crate::engine::credentials::Access;
 use crate::engine::deadline::Call;
 use crate::engine::error::{Error, Phase, Result};
 use crate::engine::transport::body::{self, Reply};
+use crate::engine::transport::life::{Ending, Life};
 use crate::engine::transport::socket::Stuck;
-use crate::engine::transport::{BoxFuture, Route, SendError, State, Transport};
+use crate::engine::transport::{BoxFuture, Message, Route, SendError, State, Transport};
 
 struct Single {
     /// The lock is the place in line, and is kept until the answer is read.
@@ -107,11 +107,11 @@ impl Single {
 impl Transport for Single {
     fn send<'a>(
         &'a self,
-        body: Bytes,
+        message: Message,
         renewed: Option<&'a Access>,
         call: &'a Call,
     ) -> BoxFuture<'a, std::result::Result<Reply, SendError>> {
-        Box::pin(self.exchange(body, renewed, call))
+        Box::pin(self.exchange(message.body, renewed, call))
     }
 
     fn state(&self) -> State {

@@ -87,6 +87,13 @@ pub(in crate::engine::transport) fn fixed_headers(own: &HeaderMap) -> HeaderMap 
     let mut headers = HeaderMap::with_capacity(8);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers.extend(introduction(own));
+    headers
+}
+
+/// Who asks, and what the user has every request say.
+pub(in crate::engine::transport) fn introduction(own: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(8);
     headers.insert(
         USER_AGENT,
         HeaderValue::from_static(concat!("genesis-replicator/", env!("CARGO_PKG_VERSION"))),
@@ -97,7 +104,8 @@ pub(in crate::engine::transport) fn fixed_headers(own: &HeaderMap) -> HeaderMap 
     headers
 }
 
-fn uri(before_path: &str, path_and_query: &Secret) -> Result<Uri> {
+/// A URL, or the end of it.
+pub(in crate::engine::transport) fn uri(before_path: &str, path_and_query: &Secret) -> Result<Uri> {
     let text = Zeroizing::new([before_path, path_and_query.expose()].concat());
     // Wiped when the last request that shares it is gone.
     Uri::from_maybe_shared(Bytes::from_owner(text)).map_err(|_| bad_endpoint())
