@@ -1,4 +1,4 @@
-"""An anvil that mines when it is told to, whose blocks have logs, and whose newest blocks may be exchanged."""
+"""An anvil that mines when it is told to, whose blocks have logs, and whose newest blocks are exchanged."""
 
 from __future__ import annotations
 

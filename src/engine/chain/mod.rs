@@ -209,9 +209,9 @@ impl Chain {
         self.pools().for_each(Pool::dismiss);
     }
 
-    /// The connections to the endpoint that does best, of those that are `fit`.
-    fn pick(&self, fit: impl Fn(&Pool) -> bool) -> Result<&Pool> {
-        self.router.pick_for_long(fit).map(Endpoint::pool)
+    /// The connections to the endpoint that does best, for what has to stay at one.
+    fn pick(&self) -> Result<&Pool> {
+        self.router.best().map(Endpoint::pool)
     }
 
     /// The connections to its first endpoint. Settings are the same for all.

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, Weak};
 
 use bytes::Bytes;
 
-use super::lock;
 use super::mailbox::Mailbox;
 use super::pending;
+use super::upstream::Upstream;
+use super::{lock, stopped};
 use crate::engine::chain::Chain;
 use crate::engine::chain::driven::Driven;
-use crate::engine::error::{Error, Kind, Result};
+use crate::engine::error::{Error, Result};
 use crate::engine::jsonrpc::Request;
 use crate::engine::log::{Area, Level};
 
@@ -49,15 +50,29 @@ impl Feed {
     /// # Errors
     /// `Configuration` when no endpoint of the chain has such a thing.
     pub(super) fn new(chain: Arc<Chain>, plan: &Plan) -> Result<Self> {
-        if !plan.is_of_pending_transactions() {
-            return Err(needs_socket(&plan.subscription()?));
+        let subscribe = Request::new(&plan.method, &plan.params)?;
+        let has_socket = chain.router.has_socket();
+        if !has_socket && !plan.is_of_pending_transactions() {
+            return Err(needs_socket(&subscribe));
         }
         let readers = Arc::new(Readers { chain, told: Mutex::default() });
         let (feeding, lost) = (Arc::clone(&readers), Arc::clone(&readers));
-        let work = Driven::new(async move { pending::feed(&feeding).await }, move || {
-            lost.fail(&Error::new(Kind::PoolClosed, "the subscription was cut off: the runtime has stopped"));
-        });
+        let unsubscribe = plan.unsubscribe.clone();
+        let feed = async move {
+            let end = if has_socket {
+                feeding.listen(subscribe, unsubscribe).await
+            } else {
+                pending::feed(&feeding).await
+            };
+            feeding.fail(&end);
+        };
+        let work = Driven::new(feed, move || lost.fail(&stopped()));
         Ok(Self { readers, work })
+    }
+
+    /// Whether there will be no items any more.
+    pub(super) fn has_failed(&self) -> bool {
+        lock(&self.readers.told).failure.is_some()
     }
 
     pub(super) fn end(&self) {
@@ -67,6 +82,7 @@ impl Feed {
     /// From now on `mailbox` gets what comes.
     pub(super) fn deliver_to(&self, mailbox: &Arc<Mailbox>) {
         let mut told = lock(&self.readers.told);
+        mailbox.renew();
         told.mailboxes.push(Arc::downgrade(mailbox));
         if told.is_open {
             mailbox.open();
@@ -78,17 +94,31 @@ impl Feed {
 }
 
 impl Plan {
-    /// The call that begins it.
-    pub(super) fn subscription(&self) -> Result<Request> {
-        Request::new(&self.method, &self.params)
-    }
-
     fn is_of_pending_transactions(&self) -> bool {
         self.method == "eth_subscribe" && self.params == br#"["newPendingTransactions"]"#
     }
 }
 
 impl Readers {
+    /// Tells what comes by subscriptions: why they cannot be made any more.
+    async fn listen(&self, subscribe: Request, unsubscribe: String) -> Error {
+        let mut upstream = Upstream::new(Arc::clone(&self.chain), subscribe, unsubscribe);
+        loop {
+            let mut line = match upstream.open().await {
+                Ok(line) => line,
+                Err(error) => return error,
+            };
+            self.open();
+            while let Some(item) = line.next().await {
+                upstream.brought();
+                match item {
+                    Some(item) => self.tell(&item),
+                    None => self.each(|mailbox| mailbox.miss(1)),
+                }
+            }
+        }
+    }
+
     /// Items may come now.
     pub(super) fn open(&self) {
         self.chain.live.note(None);

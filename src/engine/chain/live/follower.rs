@@ -1,15 +1,18 @@
 //! Who follows a chain for all its readers: he learns what its newest block is, and keeps the newest headers.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::header::{Header, Point};
-use super::lock;
 use super::pace::Pace;
+use super::upstream::Upstream;
 use super::window::Window;
+use super::{lock, stopped};
 use crate::engine::blocks::Blocks;
 use crate::engine::chain::Chain;
 use crate::engine::chain::driven::Driven;
@@ -20,6 +23,8 @@ use crate::engine::metrics::Event;
 
 /// How many requests of one reader are under way.
 pub(super) const CONCURRENCY: usize = 8;
+/// Where nodes refuse to tell of heads they are asked again after so long.
+const REFUSED: Duration = Duration::from_mins(1);
 
 /// The follower of a chain. He stops when nobody reads any more.
 pub(super) struct Follower {
@@ -33,6 +38,12 @@ struct Seen {
     window: Mutex<Window>,
     pace: Mutex<Pace>,
     news: watch::Sender<News>,
+    /// Whether a node tells of new heads by itself.
+    is_listening: watch::Sender<bool>,
+    /// How many heads in a row were asked for that should have been told.
+    unheard: AtomicU32,
+    /// They were too many.
+    is_deaf: Notify,
 }
 
 /// What readers wait for.
@@ -52,9 +63,12 @@ impl Follower {
             window: Mutex::default(),
             pace: Mutex::new(Pace::new()),
             news: watch::Sender::default(),
+            is_listening: watch::Sender::default(),
+            unheard: AtomicU32::new(0),
+            is_deaf: Notify::new(),
         });
         let (follow, lost) = (Arc::clone(&seen), Arc::clone(&seen));
-        let work = Driven::new(async move { follow.poll().await }, move || lost.failed(stopped()));
+        let work = Driven::new(async move { follow.follow().await }, move || lost.failed(stopped()));
         Self { seen, work }
     }
 
@@ -93,31 +107,100 @@ impl Follower {
 }
 
 impl Seen {
-    /// Asks again and again what the newest block is.
-    async fn poll(&self) {
-        loop {
-            if let Err(error) = self.look().await {
-                self.failed(error);
-            }
-            let interval = lock(&self.pace).interval(Instant::now());
-            sleep(interval).await;
+    async fn follow(&self) {
+        if self.chain.router.has_socket() {
+            tokio::join!(self.listen(), self.poll());
+        } else {
+            self.poll().await;
         }
+    }
+
+    /// Hears of new heads from one node after the other.
+    async fn listen(&self) {
+        let heads = Request::bare("eth_subscribe").with_params(r#"["newHeads"]"#);
+        let mut upstream = Upstream::new(Arc::clone(&self.chain), heads, "eth_unsubscribe".to_owned());
+        loop {
+            // They are asked for as long as nobody tells of them.
+            let Ok(mut line) = upstream.open().await else {
+                sleep(REFUSED).await;
+                continue;
+            };
+            self.unheard.store(0, Ordering::Relaxed);
+            self.is_listening.send_replace(true);
+            loop {
+                let told = tokio::select! {
+                    told = line.next() => told,
+                    () = self.is_deaf.notified() => None,
+                };
+                match told {
+                    Some(Some(head)) => match self.heard(&head) {
+                        Ok(number) => self.chain.router.has_block(line.place, number),
+                        Err(_) => break,
+                    },
+                    // The next one leads over the gap.
+                    Some(None) => {}
+                    None => break,
+                }
+                self.unheard.store(0, Ordering::Relaxed);
+                upstream.brought();
+            }
+            self.is_listening.send_replace(false);
+        }
+    }
+
+    /// Asks again and again what the newest block is: often, or where somebody tells of it, to see whether he still does.
+    async fn poll(&self) {
+        let mut listening = self.is_listening.subscribe();
+        loop {
+            let looked = Instant::now();
+            match self.look().await {
+                Ok(true) if *listening.borrow() => {
+                    if self.unheard.fetch_add(1, Ordering::Relaxed) > 0 {
+                        self.is_deaf.notify_one();
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => self.failed(error),
+            }
+            loop {
+                let is_listening = *listening.borrow_and_update();
+                let Some(due) = self.due(looked, is_listening) else { break };
+                tokio::select! {
+                    () = sleep_until(due) => {}
+                    // There may be a gap.
+                    _ = listening.changed() => break,
+                }
+            }
+        }
+    }
+
+    /// Until when nobody has to look again who has `looked`, if that is not over.
+    fn due(&self, looked: Instant, is_listening: bool) -> Option<Instant> {
+        let (pace, now) = (lock(&self.pace), Instant::now());
+        let due = if is_listening && self.unheard.load(Ordering::Relaxed) == 0 {
+            pace.last().map_or(looked, |last| last.max(looked)) + pace.quiet()
+        } else {
+            looked + pace.interval(looked)
+        };
+        (due > now).then_some(due)
     }
 
     async fn look(&self) -> Result<bool> {
         let newest = Request::bare("eth_getBlockByNumber").with_params(r#"["latest",false]"#);
         let answer = self.chain.request(&newest, Timeout::Default).await?;
-        self.heard(&answer)
+        let before = self.news.borrow().tip.clone();
+        self.heard(&answer)?;
+        Ok(self.news.borrow().tip != before)
     }
 
-    /// A node has told of its newest block: whether that is news.
-    fn heard(&self, text: &[u8]) -> Result<bool> {
+    /// A node has told of its newest block: its number.
+    fn heard(&self, text: &[u8]) -> Result<u64> {
         let header =
             Header::read(text)?.ok_or_else(|| Error::new(Kind::NodeBehind, "the node has no block"))?;
-        let tip = header.point.clone();
+        let (number, tip) = (header.point.number, header.point.clone());
         let is_news = lock(&self.window).heard(header);
         if is_news {
-            lock(&self.pace).saw(tip.number, Instant::now());
+            lock(&self.pace).saw(number, Instant::now());
         }
         self.chain.live.note(None);
         self.news.send_if_modified(|news| {
@@ -127,7 +210,7 @@ impl Seen {
             }
             is_news || recovered
         });
-        Ok(is_news)
+        Ok(number)
     }
 
     fn failed(&self, error: Error) {
@@ -156,8 +239,4 @@ impl Seen {
             }
         }
     }
-}
-
-fn stopped() -> Error {
-    Error::new(Kind::PoolClosed, "the subscription was cut off: the runtime has stopped")
 }

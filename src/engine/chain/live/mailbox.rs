@@ -34,6 +34,12 @@ impl Mailbox {
         Self { most, mail: Mutex::default(), changed: Notify::new(), scopes }
     }
 
+    /// Somebody else tells them.
+    pub(super) fn renew(&self) {
+        let mut mail = lock(&self.mail);
+        (mail.is_open, mail.failure) = (false, None);
+    }
+
     /// From now on items may come.
     pub(super) fn open(&self) {
         lock(&self.mail).is_open = true;

@@ -17,6 +17,7 @@ mod patience;
 mod pending;
 mod topic;
 mod trail;
+mod upstream;
 mod walk;
 mod window;
 
@@ -123,7 +124,8 @@ impl Live {
     /// Where what `plan` says comes from, likewise.
     fn feed(&self, chain: &Arc<Chain>, plan: Plan) -> Result<Arc<Feed>> {
         let mut shared = lock(&self.shared);
-        if let Some(feed) = shared.feeds.get(&plan).and_then(Weak::upgrade) {
+        let feed = shared.feeds.get(&plan).and_then(Weak::upgrade);
+        if let Some(feed) = feed.filter(|feed| !feed.has_failed()) {
             return Ok(feed);
         }
         let feed = Arc::new(Feed::new(Arc::clone(chain), &plan)?);
@@ -176,7 +178,14 @@ impl Subscription {
                     return Ok(item);
                 }
                 let items = match &mut *reader {
-                    Some(open) => open.reader.read().await?,
+                    Some(open) => match open.reader.read().await {
+                        Ok(items) => items,
+                        Err(error) => {
+                            // What is pushed begins anew.
+                            drop(reader.take_if(|open| matches!(open.reader, Reader::Fed(_))));
+                            return Err(error);
+                        }
+                    },
                     none => {
                         *none = Some(self.open().await?);
                         continue;
@@ -289,6 +298,11 @@ impl Drop for Told {
             lock(&self.subscription.ready).push_front(item);
         }
     }
+}
+
+/// The end of what the runtime lets go of.
+fn stopped() -> Error {
+    Error::new(Kind::PoolClosed, "the subscription was cut off: the runtime has stopped")
 }
 
 /// Locks, also after a panic: nothing that is locked here is left half changed.

@@ -8,6 +8,11 @@ const SHORTEST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(2);
 /// The time from one block to the next is looked at so many times.
 const LOOKS: u32 = 4;
+/// Who tells of new blocks and says nothing for so many blocks' time may have gone deaf.
+const QUIET: u32 = 4;
+const QUIET_FROM: Duration = Duration::from_secs(2);
+const QUIET_TO: Duration = Duration::from_mins(1);
+
 /// The pace of a chain.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -30,10 +35,20 @@ impl Pace {
         self.last = Some((number, now));
     }
 
+    /// When the newest block was seen.
+    pub(super) fn last(&self) -> Option<Instant> {
+        self.last.map(|(_, at)| at)
+    }
+
     /// How long to wait before the next look. Where blocks fail to come, ever longer.
     pub(super) fn interval(&self, now: Instant) -> Duration {
         let since = self.last.map_or(Duration::ZERO, |(_, at)| now.duration_since(at));
         (self.each.max(since) / LOOKS).clamp(SHORTEST, LONGEST)
+    }
+
+    /// For how long it is no wonder that nothing is heard.
+    pub(super) fn quiet(&self) -> Duration {
+        self.each.saturating_mul(QUIET).clamp(QUIET_FROM, QUIET_TO)
     }
 }
 
@@ -55,10 +70,17 @@ mod tests {
 
     #[test]
     fn a_chain_is_looked_at_four_times_a_block_within_bounds() {
-        for (each, interval) in [(1, 50), (400, 100), (4_000, 1_000), (12_000, 2_000), (600_000, 2_000)] {
+        for (each, interval, quiet) in [
+            (1, 50, 2_000),
+            (400, 100, 2_000),
+            (4_000, 1_000, 16_000),
+            (12_000, 2_000, 48_000),
+            (600_000, 2_000, 60_000),
+        ] {
             let (pace, now) = after(50, each * MS);
             let found = pace.interval(now);
             assert!(found.abs_diff(interval * MS) < MS, "{each}: {found:?}");
+            assert!(pace.quiet().abs_diff(quiet * MS) < 50 * MS, "{each}: {:?}", pace.quiet());
         }
     }
 

@@ -7,9 +7,9 @@ use serde_json::value::RawValue;
 use tokio::time::sleep;
 
 use super::feed::Readers;
-use super::patience::{Patience, passes};
+use super::patience::Patience;
 use crate::engine::deadline::{Call, Timeout};
-use crate::engine::error::{Error, Kind, Result};
+use crate::engine::error::{Error, Result};
 use crate::engine::jsonrpc::Request;
 use crate::engine::metrics::Event;
 use crate::engine::pool::Pool;
@@ -18,32 +18,33 @@ use crate::engine::pool::Pool;
 const SHORTEST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// Give what comes to the readers, for ever; a filter that is gone is made anew, at another endpoint if need be.
-pub(super) async fn feed(readers: &Readers) {
+/// Give what comes to the readers; a filter that is gone is made anew, at another endpoint if need be. Comes back with
+/// why that cannot be done any more.
+pub(super) async fn feed(readers: &Readers) -> Error {
     let (mut patience, mut is_first) = (Patience::default(), true);
     loop {
-        let error = match readers.chain.pick(|_| true) {
-            Ok(pool) => match filter(pool).await {
-                Ok(changes) => {
-                    patience.restore();
-                    readers.open();
-                    if !std::mem::take(&mut is_first) {
-                        readers.chain.scopes().count(Event::Resubscribed);
-                    }
-                    follow(readers, pool, &changes).await
-                }
-                Err(error) => error,
-            },
-            Err(error) => error,
+        let made = match readers.chain.pick() {
+            Ok(pool) => filter(pool).await.map(|changes| (pool, changes)),
+            Err(error) => Err(error),
         };
-        readers.chain.live.note(Some(&error));
-        // A filter that the node forgot is an error of a kind of its own at each node.
-        let is_over = is_first && !passes(&error);
-        if is_over {
-            readers.fail(&error);
-            return;
+        let (pool, changes) = match made {
+            Ok(made) => made,
+            Err(error) => {
+                readers.chain.live.note(Some(&error));
+                if let Err(error) = patience.bear(error).await {
+                    return error;
+                }
+                continue;
+            }
+        };
+        if !std::mem::take(&mut is_first) {
+            readers.chain.scopes().count(Event::Resubscribed);
         }
-        if patience.bear(error.clone()).await.is_err() {
+        readers.open();
+        // What a node says that has forgotten a filter is different everywhere.
+        if follow(readers, pool, &changes).await {
+            patience.restore();
+        } else {
             patience.pause().await;
         }
     }
@@ -55,17 +56,13 @@ async fn filter(pool: &Pool) -> Result<Request> {
     Request::new("eth_getFilterChanges", [b"[", &*answer, b"]"].concat())
 }
 
-/// Tell what comes, until it cannot be asked for any more.
-async fn follow(readers: &Readers, pool: &Pool, changes: &Request) -> Error {
-    let mut pause = SHORTEST;
+/// Tell what comes, until it cannot be asked for any more: whether it could be at all.
+async fn follow(readers: &Readers, pool: &Pool, changes: &Request) -> bool {
+    let (mut pause, mut has_answered) = (SHORTEST, false);
     loop {
-        let answer = match ask(pool, changes).await {
-            Ok(answer) => answer,
-            Err(error) => return error,
-        };
-        let Ok(items) = serde_json::from_slice::<Vec<&RawValue>>(&answer) else {
-            return Error::new(Kind::Protocol, "the answer to eth_getFilterChanges is no list");
-        };
+        let Ok(answer) = ask(pool, changes).await else { return has_answered };
+        let Ok(items) = serde_json::from_slice::<Vec<&RawValue>>(&answer) else { return has_answered };
+        has_answered = true;
         pause = if items.is_empty() { (pause * 2).min(LONGEST) } else { SHORTEST };
         for item in items {
             readers.tell(&Bytes::copy_from_slice(item.get().as_bytes()));

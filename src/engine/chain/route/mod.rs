@@ -10,6 +10,7 @@ mod reach;
 mod remedy;
 mod score;
 mod submit;
+mod subscribe;
 mod watch;
 
 use std::collections::HashSet;
@@ -139,11 +140,10 @@ impl Router {
         Connection::new(pool, lease, place)
     }
 
-    /// The endpoint for something that lasts, of those that are `fit`.
-    pub(super) fn pick_for_long(&self, fit: impl Fn(&Pool) -> bool) -> Result<&Endpoint> {
-        let unfit: Vec<_> = self.endpoints.iter().map(|endpoint| !fit(endpoint.pool())).collect();
-        let picked = self.pick(NOTHING, &unfit, Instant::now());
-        picked.map(|index| &self.endpoints[index]).ok_or_else(|| self.nobody())
+    /// The endpoint that does best.
+    pub(super) fn best(&self) -> Result<&Endpoint> {
+        let best = self.pick(NOTHING, &vec![false; self.endpoints.len()], Instant::now());
+        best.map(|index| &self.endpoints[index]).ok_or_else(|| self.nobody())
     }
 
     async fn lease_somewhere(&self, timeout: Timeout) -> Result<(&Pool, Lease)> {
