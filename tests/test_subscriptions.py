@@ -116,6 +116,25 @@ async def test_the_first_item_is_the_next_one(eth: ChainManager, net: Devnet) ->
     assert (await first)["hash"] == net.hashes(6)[0]
 
 
+async def test_a_reader_begins_at_what_is_the_newest_block_then(
+    chain: ChainManager, node: FaultServer
+) -> None:
+    head = 5
+
+    def block(params: Any) -> Any:
+        number = head if params[0] == "latest" else int(params[0], 16)
+        return {"number": hex(number), "hash": hex(number), "parentHash": hex(number - 1)}
+
+    node.on("eth_getBlockByNumber", block)
+    async with chain.subscribe("eth", "newHeads") as early:
+        head = 9
+        # Nobody has heard of block 9 yet.
+        async with chain.subscribe("eth", "newHeads") as late:
+            head = 10
+            assert [head["number"] for head in await take(early, 5)] == ["0x6", "0x7", "0x8", "0x9", "0xa"]
+            assert [head["number"] for head in await take(late, 1)] == ["0xa"]
+
+
 async def _counted(manager: ChainManager, name: str) -> Any:
     return (await manager.get_pool_metrics("eth"))[name]
 
@@ -282,8 +301,8 @@ async def test_readers_share_who_follows_the_chain(chain: ChainManager, node: Fa
     readers = [chain.subscribe("eth", "newHeads") for _ in range(20)]
     await asyncio.gather(*(reader.__aenter__() for reader in readers))
     await asyncio.sleep(1)
-    # One looks four times a second where nothing is known of the pace.
-    assert node.calls("eth_getBlockByNumber") < 20
+    # Each looks once, and one of them four times a second, where nothing is known of the pace.
+    assert node.calls("eth_getBlockByNumber") < 20 + 20
     assert await _counted(chain, "subscriptions") == 20
     await asyncio.gather(*(reader.aclose() for reader in readers))
     assert await _counted(chain, "subscriptions") == 0

@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -12,7 +11,7 @@ use super::header::{Header, Point};
 use super::pace::Pace;
 use super::upstream::Upstream;
 use super::window::Window;
-use super::{lock, stopped};
+use super::{good, lock, stopped};
 use crate::engine::blocks::Blocks;
 use crate::engine::chain::Chain;
 use crate::engine::chain::driven::Driven;
@@ -21,8 +20,6 @@ use crate::engine::error::{Error, Kind, Result};
 use crate::engine::jsonrpc::Request;
 use crate::engine::metrics::Event;
 
-/// How many requests of one reader are under way.
-pub(super) const CONCURRENCY: usize = 8;
 /// Where nodes refuse to tell of heads they are asked again after so long.
 const REFUSED: Duration = Duration::from_mins(1);
 
@@ -85,8 +82,14 @@ impl Follower {
         self.seen.news.subscribe()
     }
 
-    /// The headers of these blocks: those that are here, and others as nodes give them; `None` for a block that the node
-    /// which was asked does not have.
+    /// Ask now what the newest block is.
+    pub(super) async fn look(&self) -> Result<()> {
+        let looked = self.seen.look().await;
+        looked.map(|_| ()).inspect_err(|error| self.seen.failed(error.clone()))
+    }
+
+    /// The headers of these blocks, or the first of them: those that are here, and others as nodes give them; `None` for
+    /// a block that the node which was asked does not have.
     pub(super) async fn headers(&self, blocks: Blocks) -> Result<Vec<Option<Header>>> {
         let known: Vec<_> = {
             let window = lock(&self.seen.window);
@@ -99,7 +102,7 @@ impl Follower {
             }
         };
         let asked: Vec<_> = known.into_iter().map(ask).collect();
-        let headers: Vec<_> = stream::iter(asked).buffered(CONCURRENCY).try_collect().await?;
+        let headers = good(asked).await?;
         let mut window = lock(&self.seen.window);
         headers.iter().rev().flatten().for_each(|header| window.fetched(header));
         Ok(headers)

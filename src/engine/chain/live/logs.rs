@@ -1,15 +1,14 @@
 //! The logs of each block as it comes, and of those that are not part of the chain any more.
 
 use bytes::Bytes;
-use futures_util::stream::{self, StreamExt};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::follower::CONCURRENCY;
 use super::header::Header;
 use super::members::Members;
 use super::trail::Trail;
 use super::walk::{DEPTH, Passed};
+use super::{CONCURRENCY, good};
 use crate::engine::blocks::Blocks;
 use crate::engine::chain::logs::{LogFilter, logs_in, survey};
 use crate::engine::deadline::Timeout;
@@ -61,17 +60,7 @@ impl Logs {
     async fn of_each(&self) -> Result<Vec<Bytes>> {
         let blocks = self.trail.walk.ahead().iter().take(CONCURRENCY);
         let asked: Vec<_> = blocks.map(|header| self.of(header)).collect();
-        let mut asked = stream::iter(asked).buffered(CONCURRENCY);
-        let mut found = Vec::new();
-        while let Some(logs) = asked.next().await {
-            match logs {
-                Ok(logs) => found.push(logs),
-                // What came before it is good.
-                Err(error) if found.is_empty() => return Err(error),
-                Err(_) => break,
-            }
-        }
-        Ok(found)
+        good(asked).await
     }
 
     async fn of(&self, header: &Header) -> Result<Bytes> {

@@ -26,6 +26,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
+use futures_util::stream::{self, StreamExt};
 use tokio::sync::watch;
 
 use self::feed::{Feed, Plan};
@@ -41,6 +42,9 @@ use crate::engine::error::{Error, Kind, Phase, Result};
 use crate::engine::metrics::{Gauge, Portion};
 
 pub use topic::Topic;
+
+/// How many requests of one reader are under way.
+const CONCURRENCY: usize = 8;
 
 /// What the readers of one chain share.
 pub(super) struct Live {
@@ -298,6 +302,23 @@ impl Drop for Told {
             lock(&self.subscription.ready).push_front(item);
         }
     }
+}
+
+/// What comes of `asks`, up to the first that fails.
+///
+/// # Errors
+/// That of the first, when nothing came before it.
+async fn good<T>(asks: Vec<impl Future<Output = Result<T>>>) -> Result<Vec<T>> {
+    let mut asks = stream::iter(asks).buffered(CONCURRENCY);
+    let mut good = Vec::new();
+    while let Some(result) = asks.next().await {
+        match result {
+            Ok(result) => good.push(result),
+            Err(error) if good.is_empty() => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(good)
 }
 
 /// The end of what the runtime lets go of.

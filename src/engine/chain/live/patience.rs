@@ -13,6 +13,8 @@ const UNUSABLE: u32 = 5;
 /// The first wait for what a node does not have yet, and the longest.
 const FIRST: Duration = Duration::from_millis(20);
 const LONGEST: Duration = Duration::from_secs(2);
+/// The wait for an endpoint that is well.
+const UNWELL: Duration = Duration::from_millis(100);
 
 /// How often in a row something did not work.
 #[derive(Debug, Default)]
@@ -42,7 +44,12 @@ impl Patience {
         if !passes(&error) || (error.kind() == Kind::Protocol && self.failures > UNUSABLE) {
             return Err(error);
         }
-        sleep(wait(&error, self.failures)).await;
+        sleep(match error.kind() {
+            // They are looked after without being asked for anything.
+            Kind::NoHealthyEndpoint => UNWELL,
+            _ => wait(&error, self.failures),
+        })
+        .await;
         Ok(())
     }
 }

@@ -21,23 +21,23 @@ pub(super) struct Trail {
 }
 
 impl Trail {
-    /// A way that begins after the newest block, once that is known.
+    /// A way that begins after what is the newest block now.
     ///
     /// # Errors
     /// What keeps the nodes from telling it.
     pub(super) async fn begin(follower: Arc<Follower>) -> Result<Self> {
-        let mut news = follower.news();
-        let tip = loop {
-            let News { tip, failure } = news.borrow_and_update().clone();
-            match (tip, failure) {
-                (Some(tip), _) => break tip,
-                (None, Some(error)) if !passes(&error) => return Err(error),
-                _ => {}
+        let (news, mut patience) = (follower.news(), Patience::default());
+        loop {
+            // What the follower saw last may be some time ago.
+            match follower.look().await {
+                Ok(()) => {
+                    if let Some(tip) = news.borrow().tip.clone() {
+                        return Ok(Self { follower, news: news.clone(), walk: Walk::after(tip), patience });
+                    }
+                }
+                Err(error) => patience.bear(error).await?,
             }
-            // The follower is here, so it cannot have ended.
-            let _ = news.changed().await;
-        };
-        Ok(Self { follower, news, walk: Walk::after(tip), patience: Patience::default() })
+        }
     }
 
     pub(super) fn chain(&self) -> &Arc<Chain> {

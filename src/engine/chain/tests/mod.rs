@@ -3,6 +3,7 @@
 
 mod cached;
 mod deadlines;
+mod live;
 mod storms;
 
 use std::sync::{Arc, Mutex};
