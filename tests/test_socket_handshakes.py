@@ -123,32 +123,47 @@ async def test_a_thousand_callers_of_a_node_that_refuses_make_few_handshakes(
     assert await soon(manager.request("eth", "echo", [1])) == [1]
 
 
+class Keys:
+    """Makes keys, one after the other."""
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    def __call__(self) -> dict[str, str]:
+        self.made += 1
+        return {"bearer_token": f"{KEY}-{self.made}"}
+
+
+def shown(node: SocketNode) -> list[int]:
+    """The numbers of the keys that were shown to the node."""
+    return [int(headers["authorization"].rpartition("-")[2]) for _, headers in node.handshakes]
+
+
 async def test_renewed_credentials_are_asked_for_anew_when_the_handshake_is_refused(
-    socket_node: SocketNode,
+    manager: ChainManager, socket_node: SocketNode
 ) -> None:
-    made: list[str] = []
+    socket_node.refusal = lambda number: web.Response(status=401) if number in (1, 3, 5) else None
+    async with ConnectionPool(socket_node.url, Keys()) as pool, pool.acquire() as connection:
+        assert await soon(connection.request("echo", [1])) == [1]
+        await socket_node.close_all()
+        assert await soon(connection.request("echo", [2])) == [2]
+    assert shown(socket_node) == [1, 2, 2, 3]
+    await manager.connect_to_chain("eth", socket_node.url, Keys())
+    assert await soon(manager.request("eth", "echo", [3])) == [3]
+    assert shown(socket_node)[4:] == [1, 2]
 
-    def credentials() -> dict[str, str]:
-        made.append(f"{KEY}-{len(made)}")
-        return {"bearer_token": made[-1]}
 
-    socket_node.refusal = lambda number: web.Response(status=401) if number == 1 else None
-    async with ConnectionPool(socket_node.url, credentials) as pool:
-        assert await ask(pool, 1) == [1]
-        assert await ask(pool, 2) == [2]
-    shown = [headers["authorization"] for _, headers in socket_node.handshakes]
-    assert shown == [f"Bearer {KEY}-0", f"Bearer {KEY}-1"]
+async def test_they_are_asked_for_once_more_and_no_further(socket_node: SocketNode) -> None:
+    socket_node.refusal = lambda _: web.Response(status=401)
+    async with ConnectionPool(socket_node.url, keys := Keys()) as pool:
+        with pytest.raises(AuthenticationError):
+            await ask(pool)
+    assert keys.made == 2
 
 
 async def test_renewed_credentials_that_a_socket_does_not_show_get_another_socket(
     manager: ChainManager, socket_node: SocketNode
 ) -> None:
-    made: list[str] = []
-
-    def credentials() -> dict[str, str]:
-        made.append(f"{KEY}-{len(made)}")
-        return {"bearer_token": made[-1]}
-
     async def answer(socket: Socket, call: Any) -> None:
         if call["method"] == "ask" and len(socket_node.handshakes) == 1:
             error = {"code": 401, "message": "invalid api key"}
@@ -157,28 +172,24 @@ async def test_renewed_credentials_that_a_socket_does_not_show_get_another_socke
             await socket.send_json(result(call))
 
     socket_node.answer = answer
-    await manager.connect_to_chain("eth", socket_node.url, credentials)
+    await manager.connect_to_chain("eth", socket_node.url, Keys())
     assert await soon(manager.request("eth", "ask", [1])) == [1]
-    assert len(made) == len(socket_node.handshakes) == 2
+    assert shown(socket_node) == [1, 2]
 
 
 async def test_wss_trusts_the_authority_that_is_named_and_no_other(
     manager: ChainManager,
 ) -> None:
     authority = Authority()
-    async with SocketNode(authority.context("127.0.0.1")) as socket_node:
-        await manager.connect_to_chain("eth", socket_node.url, {"bearer_token": KEY}, ca=authority.pem)
+    async with SocketNode(authority.context("127.0.0.1")) as node:
+        for options in ({}, {"ca": Authority().pem}):
+            async with ConnectionPool(node.url, **options) as pool:
+                with pytest.raises(TlsError):
+                    await ask(pool)
+        assert node.handshakes == []
+        await manager.connect_to_chain("eth", node.url, {"bearer_token": KEY}, ca=authority.pem)
         calls = [manager.request("eth", "echo", [number]) for number in range(200)]
         assert await soon(asyncio.gather(*calls)) == [[number] for number in range(200)]
-        async with ConnectionPool(socket_node.url) as pool:
-            with pytest.raises(TlsError):
-                await ask(pool)
-        async with ConnectionPool(socket_node.url, ca=Authority().pem) as pool:
-            with pytest.raises(TlsError):
-                await ask(pool)
-
-
-# What is refused before anything is opened.
 
 
 @pytest.mark.parametrize("endpoint", ["ws://127.0.0.1:1", "wss://node.example.org", "ipc:///tmp/node.ipc"])

@@ -17,7 +17,7 @@ use crate::engine::transport::Dialer;
 /// Connections to one endpoint, usable without a manager. Nothing is opened before the first `acquire`.
 ///
 /// Args:
-///     endpoint: The node's URL.
+///     endpoint: The node's URL: http, https, ws, wss or ipc.
 ///     credentials: As for `ChainManager.connect_to_chain`, like all options that are not named here.
 ///     max_connections: The most connections at a time, 10 by default.
 ///     min_connections: How many to keep open once the pool is used, 0 by default.

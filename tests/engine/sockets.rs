@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use genesis_replicator::engine::deadline::{Call, Timeout};
-use genesis_replicator::engine::error::{Kind, Result};
+use genesis_replicator::engine::error::{Kind, Phase, Result};
 use genesis_replicator::engine::jsonrpc::Request;
-use genesis_replicator::engine::pool::{Pool, Subscription};
+use genesis_replicator::engine::pool::{Pool, Settings, Subscription};
 use genesis_replicator::engine::transport::Notice;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
+use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
@@ -48,8 +49,12 @@ impl Node {
         Self { address, seen, listener: listener.abort_handle() }
     }
 
+    fn url(&self) -> String {
+        format!("ws://{}", self.address)
+    }
+
     fn pool(&self, max_connections: usize) -> Pool {
-        pool(route(&format!("ws://{}", self.address)), max_connections)
+        pool(route(&self.url()), max_connections)
     }
 
     fn accepted(&self) -> usize {
@@ -91,6 +96,7 @@ async fn serve(number: usize, stream: TcpStream, seen: Arc<Seen>) -> Option<()> 
                 Value::Null
             }
             "never" => continue,
+            "stop" => return std::future::pending().await,
             "end" => return None,
             "eth_chainId" if number == 1 => return None,
             _ => params[0].clone(),
@@ -158,6 +164,37 @@ async fn one_of_many_that_is_given_up_leaves_the_others_and_the_socket_alone() {
     assert_eq!(ask(&pool, "echo", json!([8])).await.unwrap(), json!(8));
     assert_eq!(node.accepted(), 1);
     until("nothing in use", || levels(&pool).active == 0).await;
+}
+
+#[tokio::test]
+async fn a_hundred_calls_are_under_way_on_a_socket_and_the_others_wait() {
+    let node = Node::new().await;
+    let alone = lease(&node.pool(1)).await;
+    let calls: Vec<_> = (0..150)
+        .map(|_| {
+            let alone = alone.clone();
+            tokio::spawn(async move { alone.request(&Request::bare("never"), of_ms(60_000)).await })
+        })
+        .collect();
+    until("a hundred are sent", || node.has_seen("never") == 100).await;
+    sleep(Duration::from_millis(20)).await;
+    assert_eq!(node.has_seen("never"), 100);
+    for call in &calls {
+        call.abort();
+    }
+    assert_eq!(call_on(&alone, json!([1]), Timeout::Of(Some(PATIENCE))).await.unwrap(), json!(1));
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_read_holds_a_call_where_it_is_sent() {
+    let node = Node::new().await;
+    let pool = node.pool(1);
+    pool.request(&Request::bare("stop"), of_ms(20)).await.unwrap_err();
+    let large = Request::new("echo", json!(["x".repeat(32 << 20)]).to_string()).unwrap();
+    for request in [large, Request::bare("echo")] {
+        let error = pool.request(&request, of_ms(200)).await.unwrap_err();
+        assert_eq!((error.kind(), error.facts().phase), (Kind::RequestTimeout, Some(Phase::Send)));
+    }
 }
 
 #[tokio::test]
@@ -233,6 +270,23 @@ async fn a_subscription_ends_with_its_connection_after_what_has_come() {
     drop(subscription);
     let mut again = subscribe(&pool, 1).await.unwrap();
     assert_eq!((soon(again.next()).await, node.accepted()), (Some(item(0)), 2));
+}
+
+#[tokio::test]
+async fn a_subscription_does_not_keep_a_connection_that_is_to_be_replaced() {
+    let node = Node::new().await;
+    let life = Settings { max_lifetime: Some(Duration::from_millis(50)), ..Settings::default() };
+    let short = pool_with(route(&node.url()), 1, life);
+    let drained = node.pool(1);
+    for pool in [short, drained.clone()] {
+        let mut subscription = subscribe(&pool, 0).await.unwrap();
+        drained.drain();
+        assert_eq!(soon(subscription.next()).await, None);
+        drop(subscription);
+        let before = node.accepted();
+        ask(&pool, "echo", json!([1])).await.unwrap();
+        assert_eq!(node.accepted(), before + 1);
+    }
 }
 
 #[tokio::test]

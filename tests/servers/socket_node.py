@@ -9,6 +9,8 @@ from typing import Any, Self
 
 from aiohttp import WSMsgType, web
 
+from servers.wait import until
+
 Socket = web.WebSocketResponse
 Answer = Callable[[Socket, Any], Awaitable[None]]
 
@@ -45,6 +47,7 @@ class SocketNode:
         self.port = 0
         self._context = context
         self._sockets: set[Socket] = set()
+        self._accepted: list[Any] = []
 
     @property
     def url(self) -> str:
@@ -71,6 +74,8 @@ class SocketNode:
         """Close every socket, and listen no more."""
         await self.close_all()
         await self._runner.cleanup()
+        # Over TLS they wait for the other side's farewell.
+        await until(lambda: all(accepted.fileno() < 0 for accepted in self._accepted))
 
     async def close_all(self) -> None:
         """Close every socket."""
@@ -78,6 +83,8 @@ class SocketNode:
             await socket.close()
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
+        if request.transport is not None:
+            self._accepted.append(request.transport.get_extra_info("socket"))
         headers = {name.lower(): value for name, value in request.headers.items()}
         self.handshakes.append((request.path_qs, headers))
         refusal = self.refusal(len(self.handshakes))

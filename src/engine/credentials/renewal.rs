@@ -92,10 +92,14 @@ impl Renewal {
         Err(Error::new(Kind::Security, "credentials: no event loop runs in which they could be made"))
     }
 
+    /// What was made last, if anything was. Nobody is asked.
+    pub(crate) fn current(&self) -> Option<Arc<Access>> {
+        self.0.lock().current.clone()
+    }
+
     /// The text without the secrets that were made last.
     pub(crate) fn scrub(&self, text: &str) -> String {
-        let current = self.0.lock().current.clone();
-        current.map_or_else(|| text.to_owned(), |access| access.scrub(text))
+        self.current().map_or_else(|| text.to_owned(), |access| access.scrub(text))
     }
 }
 

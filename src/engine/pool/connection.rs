@@ -171,7 +171,11 @@ impl Connection {
                 return Err(transport.last_words().unwrap_or_else(lost));
             }
             call.enter(Phase::Connect);
-            self.mend(&transport).await?;
+            match self.mend(&transport).await {
+                // A socket is refused when it is opened.
+                Err(error) if proof.is_outdated(&error) => losses = 0,
+                mended => mended?,
+            }
         }
     }
 

@@ -98,7 +98,7 @@ impl Pool {
     /// `PoolTimeout`, `TooManyWaiters`, `PoolClosed`, or what dialling failed with.
     pub async fn lease(&self, timeout: Timeout) -> Result<Lease> {
         let call = Call::new(timeout.or(self.settings().acquire_timeout));
-        let mut lease = pin!(self.lease_within(&call));
+        let mut lease = pin!(self.lease_proved(&call));
         // Where a connection is idle there is nothing to wait for, and no timer to make.
         let result = match lease.as_mut().now_or_never() {
             Some(result) => result,

@@ -4,9 +4,32 @@
 use std::sync::Arc;
 
 use super::core::Pool;
+use super::lease::Lease;
 use crate::engine::credentials::Access;
 use crate::engine::deadline::Call;
 use crate::engine::error::{Error, Kind, Phase, Result};
+
+impl Pool {
+    /// A connection for oneself. Where it shows who asks when it is opened, that is made first, and anew if the node
+    /// refuses it.
+    pub(super) async fn lease_proved(&self, call: &Call) -> Result<Lease> {
+        if self.is_socket() && self.target().renewal().is_some() {
+            return Box::pin(self.lease_with_proof(call)).await;
+        }
+        self.lease_within(call).await
+    }
+
+    async fn lease_with_proof(&self, call: &Call) -> Result<Lease> {
+        let mut proof = Proof::default();
+        loop {
+            proof.prepare(self, call).await?;
+            match self.lease_within(call).await {
+                Err(error) if proof.is_outdated(&error) => {}
+                lease => return lease,
+            }
+        }
+    }
+}
 
 /// The proof that one call carries.
 #[derive(Default)]

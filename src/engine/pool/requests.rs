@@ -40,6 +40,14 @@ impl Carrier {
             Self::Shared(stream) => Ok(Arc::clone(stream.transport())),
         }
     }
+
+    /// When what carries is to be replaced, as soon as it carries nothing.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        match self {
+            Self::Alone(lease) => lease.conn()?.due_at(),
+            Self::Shared(stream) => stream.due_at(),
+        }
+    }
 }
 
 impl Pool {
@@ -126,7 +134,14 @@ impl Pool {
             let grant = self.within_limit(exchange, call).await?;
             let carrier = match lease.take() {
                 Some(lease) => Carrier::Alone(lease),
-                None => self.within_acquire_timeout(timeout, call, pin!(self.carrier(call))).await?,
+                None => match self.within_acquire_timeout(timeout, call, pin!(self.carrier(call))).await {
+                    // A socket is refused when it is opened.
+                    Err(error) if proof.is_outdated(&error) => {
+                        self.scopes().count(Event::Retry);
+                        continue;
+                    }
+                    carrier => carrier?,
+                },
             };
             if self.is_cooling() {
                 continue;

@@ -55,6 +55,13 @@ impl Stream {
     pub(super) const fn transport(&self) -> &Arc<dyn Transport> {
         &self.transport
     }
+
+    /// When its connection is to be replaced.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        let state = self.pool.sharing().lock();
+        let shared = state.shared.iter().find(|shared| shared.key == self.key)?;
+        shared.lease.conn()?.due_at()
+    }
 }
 
 impl Sharing {

@@ -62,13 +62,23 @@ impl Conn {
             State::Dirty => return Some(CloseCause::Dirty),
             State::Broken | State::Closed => return Some(CloseCause::Lost),
         }
-        if self.epoch != self.home.epoch() {
+        if self.is_outdated() {
             Some(CloseCause::Requested)
         } else if self.expires.is_some_and(|expires| expires <= now) {
             Some(CloseCause::Lifetime)
         } else {
             None
         }
+    }
+
+    /// When it is to be replaced, however good it is.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        if self.is_outdated() { Some(self.since) } else { self.expires }
+    }
+
+    /// Whether it was opened before the pool was drained.
+    fn is_outdated(&self) -> bool {
+        self.epoch != self.home.epoch()
     }
 
     pub(super) const fn set_cause(&mut self, cause: CloseCause) {

@@ -1,10 +1,11 @@
 //! Subscriptions at a node: each has its place on a shared connection until it is dropped.
 
+use std::future::pending;
 use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::core::Pool;
 use super::proof::Proof;
@@ -51,9 +52,21 @@ impl Pool {
 }
 
 impl Subscription {
-    /// What it brings next; `None` when the connection has ended. Given up, it loses nothing.
+    /// What it brings next; `None` when the connection has ended, or is to be replaced: it would keep it for ever. Given
+    /// up, it loses nothing.
     pub async fn next(&mut self) -> Option<Notice> {
-        self.notices.next().await
+        let due = self.carrier.due_at();
+        let replaced = async {
+            match due {
+                Some(due) => sleep_until(due).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = replaced => None,
+            notice = self.notices.next() => notice,
+        }
     }
 
     /// End it at the node with a request of `method`, such as `eth_unsubscribe`, whose parameter is its id. A node that

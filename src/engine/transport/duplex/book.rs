@@ -170,7 +170,11 @@ impl State {
     /// The only request that can be meant by an answer without an id, if there is just one.
     fn take_only(&mut self) -> Option<Entry> {
         let mut sent = self.requests.iter().filter(|(_, entry)| entry.is_sent).map(|(first, _)| *first);
-        let (first, another) = (sent.next()?, sent.next());
+        let Some(first) = sent.next() else {
+            self.given_up = self.given_up.saturating_sub(1);
+            return None;
+        };
+        let another = sent.next();
         if another.is_some() || self.given_up > 0 {
             return None;
         }

@@ -84,6 +84,13 @@ fn it_may_be_meant_for_one_that_was_given_up_until_that_is_answered() {
     deliver(&book, r#"{"id":1,"result":1}"#);
     deliver(&book, REFUSAL);
     assert!(body(&mut waits).is_some());
+    // One that comes while nobody waits is that of the one that was given up.
+    let _gone = sent(&book, 3..4);
+    book.forget(3);
+    deliver(&book, REFUSAL);
+    let mut waits = sent(&book, 4..5);
+    deliver(&book, REFUSAL);
+    assert!(body(&mut waits).is_some());
 }
 
 #[test]
@@ -175,6 +182,7 @@ async fn of_two_with_one_id_the_later_one_counts() {
     assert_eq!(earlier.next().await, None);
     drop(earlier);
     deliver(&book, r#"{"method":"m","params":{"subscription":"0x1","result":1}}"#);
+    book.end(&lost());
     assert_eq!(later.next().await, Some(Notice::Item(Bytes::from("1"))));
 }
 

@@ -52,15 +52,11 @@ pub(super) async fn open_websocket(
     held: Held,
     closed: impl FnOnce() + Send + 'static,
 ) -> Result<Arc<dyn Transport>> {
-    let mut shown = shown(route, None).await?;
-    let first = websocket::open(route, tls, shown.as_ref(), Arc::clone(&held)).await;
-    let opened = match first {
-        Err(error) if error.kind() == Kind::Authentication && shown.is_some() => {
-            shown = self::shown(route, shown.as_ref()).await?;
-            websocket::open(route, tls, shown.as_ref(), held).await?
-        }
-        opened => opened?,
-    };
+    // Whoever needs the socket has asked for them. A dial asks nobody: it belongs to no event loop in particular.
+    let unmade = || Error::new(Kind::Security, "credentials: they were not made yet");
+    let renewal = route.target.renewal();
+    let shown = renewal.map(|renewal| renewal.current().ok_or_else(unmade)).transpose()?;
+    let opened = websocket::open(route, tls, shown.as_ref(), held).await?;
     let websocket::Opened { reader, writer, stuck, heard, last_words } = opened;
     let line = Arc::new(Line::new(Life::new(last_words), Some(Heartbeat::new(heard))));
     let queue = driver::start(reader, writer, &line, closed);
@@ -79,14 +75,6 @@ pub(super) async fn open_ipc(
     let line = Arc::new(Line::new(Life::new(LastWords::default()), None));
     let queue = driver::start(reader, writer, &line, closed);
     Ok(Arc::new(Duplex::new(line, queue, stuck, None)))
-}
-
-/// The proof that a handshake shows, unless that is the same for all; another one than what was `refused`.
-async fn shown(route: &Route, refused: Option<&Arc<Access>>) -> Result<Option<Arc<Access>>> {
-    match route.target.renewal() {
-        Some(renewal) => renewal.access(refused).await.map(Some),
-        None => Ok(None),
-    }
 }
 
 impl Duplex {
