@@ -33,6 +33,7 @@ __all__ = [
     "RateLimiter",
     "SecurityEvent",
     "Stream",
+    "Subscription",
     "__version__",
     "explain_credentials",
     "validate_credentials",
@@ -238,6 +239,15 @@ class ChainManager:
         concurrency: int | None = None,
         timeout: float | None = None,
     ) -> LogStream: ...
+    def subscribe(
+        self,
+        chain_id: str,
+        kind: str,
+        params: Sequence[Any] | Mapping[str, Any] | None = None,
+        *,
+        unsubscribe: str | None = None,
+        buffer: int = 1024,
+    ) -> Subscription: ...
     def get_logs(
         self,
         chain_id: str,
@@ -265,6 +275,22 @@ class LogStream(AsyncIterator[tuple[range, list[Any]]]):
     def blocks(self) -> range | None: ...
     def __anext__(self) -> Coroutine[tuple[range, list[Any]]]: ...
     def aclose(self) -> Coroutine[None]: ...
+
+# What `ChainManager.subscribe` gives.
+@final
+class Subscription(AsyncIterator[Any]):
+    @property
+    def missed(self) -> int: ...
+    def __anext__(self) -> Coroutine[Any]: ...
+    def aclose(self) -> Coroutine[None]: ...
+    def __aenter__(self) -> Coroutine[Self]: ...
+    def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+        /,
+    ) -> Coroutine[None]: ...
 
 # What `ChainManager.stream` gives.
 @final

@@ -1,6 +1,6 @@
 //! `LogStream`: logs of any number of blocks, piece by piece.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use pyo3::exceptions::PyStopAsyncIteration;
@@ -8,11 +8,10 @@ use pyo3::prelude::*;
 use pyo3::types::PyRange;
 
 use super::answers;
-use super::bridge::{Coroutine, Finished, Start, lock};
+use super::bridge::{Coroutine, Finished, Start};
 use super::errors::to_py;
 use super::json_in::Decoder;
-use super::process::Owned;
-use super::runtime::{self, Io};
+use super::staged::{Ends, Staged};
 use crate::engine::blocks::Blocks;
 use crate::engine::chain::{LogFilter, LogOptions, LogPiece, LogStream as Engine};
 use crate::engine::manager::Manager;
@@ -29,49 +28,26 @@ pub struct Search {
 ///
 /// It is an async iterator. Its requests are ended by `await aclose()`, and when nobody holds it any more.
 #[pyclass(frozen, module = "genesis_replicator")]
-pub struct LogStream(Owned<Mutex<Stage>>);
+pub struct LogStream(Staged<Search, Engine>);
 
-enum Stage {
-    /// Nothing was asked for yet.
-    New(Search),
-    Open(Arc<Engine>, Arc<Io>),
-    Closed,
+impl Ends for Engine {
+    fn end(&self) {
+        self.close();
+    }
 }
 
 impl LogStream {
     /// A search that begins when the first piece is asked for.
     pub fn new(search: Search) -> Self {
-        Self(Owned::new(Mutex::new(Stage::New(search))))
+        Self(Staged::new(search))
     }
 
     /// The search; it begins now if it has not. `None` after the end.
     fn running(&self, py: Python<'_>) -> PyResult<Option<Arc<Engine>>> {
-        let mut stage = lock(self.0.get()?);
-        match std::mem::replace(&mut *stage, Stage::Closed) {
-            Stage::New(search) => {
-                let io = runtime::io(py)?;
-                let chain = search.manager.chain(&search.chain_id).map_err(|error| to_py(py, error))?;
-                let runtime = io.enter();
-                let engine = Arc::new(Engine::new(chain, search.filter, search.options));
-                drop(runtime);
-                *stage = Stage::Open(engine, io);
-            }
-            begun => *stage = begun,
-        }
-        Ok(match &*stage {
-            Stage::Open(engine, _) => Some(Arc::clone(engine)),
-            _ => None,
+        self.0.running(py, |search| {
+            let chain = search.manager.chain(&search.chain_id).map_err(|error| to_py(py, error))?;
+            Ok(Engine::new(chain, search.filter, search.options))
         })
-    }
-
-    fn close(&self) {
-        // In a child after a fork there is nothing that could be ended.
-        let Ok(stage) = self.0.get() else { return };
-        let stage = std::mem::replace(&mut *lock(stage), Stage::Closed);
-        if let Stage::Open(engine, io) = stage {
-            let _runtime = io.enter();
-            engine.close();
-        }
     }
 }
 
@@ -80,10 +56,8 @@ impl LogStream {
     /// All blocks that are searched, as a `range`; `None` before the first piece, and when there are none.
     #[getter]
     fn blocks<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyRange>>> {
-        match &*lock(self.0.get()?) {
-            Stage::Open(engine, _) => engine.blocks().map(|blocks| range(py, blocks)).transpose(),
-            _ => Ok(None),
-        }
+        let blocks = self.0.open()?.and_then(|engine| engine.blocks());
+        blocks.map(|blocks| range(py, blocks)).transpose()
     }
 
     fn __aiter__<'a, 'py>(slf: &'a Bound<'py, Self>) -> &'a Bound<'py, Self> {
@@ -110,16 +84,10 @@ impl LogStream {
     fn aclose(slf: &Bound<'_, Self>) -> Coroutine {
         let stream = slf.clone().unbind();
         let close = move |py: Python<'_>, ()| {
-            stream.get().close();
+            stream.get().0.close();
             answers::none(py, ())
         };
         Coroutine::new("LogStream.aclose", Start::Poll, async { Ok(()) }, close)
-    }
-}
-
-impl Drop for LogStream {
-    fn drop(&mut self) {
-        self.close();
     }
 }
 

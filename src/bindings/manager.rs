@@ -14,6 +14,7 @@ use super::logs::LogStream;
 use super::metrics::MetricsCollector;
 use super::process::Owned;
 use super::stream::Stream;
+use super::subscription::Subscription;
 use crate::engine::config;
 use crate::engine::manager::Manager;
 use crate::engine::pool::Settings;
@@ -266,24 +267,7 @@ impl ChainManager {
         self.batching(py, chain_id, calls, timeout, return_exceptions)
     }
 
-    /// Make calls as they are read from `calls`, and give their results as they come.
-    ///
-    /// No more than `concurrency` calls are begun whose results were not taken: then no more is read. `calls` may have
-    /// no end. What it raises is raised after the results of the calls before.
-    ///
-    /// Args:
-    ///     chain_id: The label.
-    ///     calls: Pairs of a method and its parameters, from an iterable or an async iterable.
-    ///     concurrency: How many may be begun at a time; by default 64, or `max_connections` if that is more.
-    ///     timeout: Seconds for each call; the manager's `request_timeout` by default.
-    ///     return_exceptions: Whether a failed call gives its exception as its result, instead of ending the others.
-    ///
-    /// Returns:
-    ///     An async iterator of pairs: the number of the call, from 0 in the order of `calls`, and its result. The
-    ///     calls under way end with `await aclose()`, or when the iterator is dropped.
-    ///
-    /// Raises:
-    ///     ConfigurationError: An argument is not usable.
+    #[doc = include_str!("manager/stream.txt")]
     #[pyo3(signature = (chain_id, calls, *, concurrency=None, timeout=None, return_exceptions=false))]
     fn stream(
         &self,
@@ -298,27 +282,7 @@ impl ChainManager {
         self.streaming(py, chain_id, calls, &options)
     }
 
-    /// Give the logs of any number of blocks, piece by piece, in their order.
-    ///
-    /// So many blocks are asked for at a time as the nodes take: what they say of their limits is heeded and remembered,
-    /// and what is too much for them, or looks cut off, is asked for in smaller pieces. Blocks that are not there yet
-    /// are not searched.
-    ///
-    /// Args:
-    ///     chain_id: The label.
-    ///     filter_params: What `eth_getLogs` takes: `address`, `topics`, `fromBlock` and `toBlock`, each a number, `0x…`,
-    ///         `"earliest"`, `"finalized"`, `"safe"` or `"latest"`, the default.
-    ///     concurrency: How many requests may be under way, 8 by default.
-    ///     timeout: Seconds for each request; the manager's `request_timeout` by default.
-    ///
-    /// Returns:
-    ///     An async iterator of pairs: a `range` of blocks, and the list of their logs. Together they are all blocks,
-    ///     which are its `blocks`. The requests under way end with `await aclose()`, or when the iterator is dropped.
-    ///
-    /// Raises:
-    ///     ConfigurationError: An argument is not usable.
-    ///     RangeTooLargeError: A single block has more logs than the node gives.
-    ///     ProtocolError: The node gave other logs than those that were asked for.
+    #[doc = include_str!("manager/stream_logs.txt")]
     #[pyo3(signature = (chain_id, filter_params, *, concurrency=None, timeout=None))]
     fn stream_logs(
         &self,
@@ -358,6 +322,20 @@ impl ChainManager {
             }
             Err(error) => Ok(Coroutine::failed("ChainManager.get_logs", error).into_pyobject(py)?.into_any()),
         }
+    }
+
+    #[doc = include_str!("manager/subscribe.txt")]
+    #[pyo3(signature = (chain_id, kind, params=None, *, unsubscribe=None, buffer=1024))]
+    fn subscribe(
+        &self,
+        py: Python<'_>,
+        chain_id: String,
+        kind: String,
+        params: Option<&Bound<'_, PyAny>>,
+        unsubscribe: Option<String>,
+        buffer: i64,
+    ) -> PyResult<Subscription> {
+        self.subscribing(py, chain_id, (kind, params), unsubscribe, buffer)
     }
 
     /// Ask the node whether it accepts the credentials.

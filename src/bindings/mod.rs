@@ -32,7 +32,9 @@ mod runtime;
 mod security;
 mod security_event;
 mod sharing;
+mod staged;
 mod stream;
+mod subscription;
 
 /// Jobs are allocated on Python's threads and freed on ours, which glibc's allocator serializes.
 #[global_allocator]
@@ -62,6 +64,8 @@ mod _native {
     use super::security_event::SecurityEvent;
     #[pymodule_export]
     use super::stream::Stream;
+    #[pymodule_export]
+    use super::subscription::Subscription;
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
     const __version__: &str = env!("CARGO_PKG_VERSION");

@@ -7,7 +7,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Mapping
 
-from soak import cancellations, crowd, faulty, lives, mix, node, nodes
+from soak import cancellations, crowd, faulty, heads, lives, mix, node, nodes
 from soak.report import Part
 
 
@@ -19,6 +19,7 @@ def parts(options: argparse.Namespace) -> Mapping[str, Callable[[node.Urls], Par
         "cancellations": lambda urls: asyncio.run(cancellations.run(urls, options.cancellations)),
         "faulty": lambda _: faulty.run(options.faulty),
         "processes": lambda _: lives.run(options.processes),
+        "heads": lambda _: asyncio.run(heads.run(options.seconds, options.items)),
         "nodes": lambda _: nodes.run(options.pair, options.transactions),
     }
 
@@ -26,12 +27,13 @@ def parts(options: argparse.Namespace) -> Mapping[str, Callable[[node.Urls], Par
 def main() -> int:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(prog="soak", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60, help="of the mix")
+    parser.add_argument("--seconds", type=float, default=60, help="of the mix, and of the heads")
     parser.add_argument("--cancellations", type=int, default=1_000_000)
     parser.add_argument("--faulty", type=int, default=100_000, help="calls that meet faults")
     parser.add_argument("--processes", type=int, default=200, help="runs of each kind")
     parser.add_argument("--pair", type=float, default=60, help="seconds for each pair of nodes in trouble")
     parser.add_argument("--transactions", type=int, default=1_000, help="of which answers are lost")
+    parser.add_argument("--items", type=int, default=1_000_000, help="heads and logs that are enough")
     parser.add_argument("--parts", help="names with commas between them; all if it is left out")
     options = parser.parse_args()
     found = parts(options)

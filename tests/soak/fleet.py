@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 import subprocess
 import sys
 import threading
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 from servers.anvil import NETWORK_ID, Anvil, find
+from servers.anvil import ask as rpc
 
 NODES = 3
 #: A beginning that all have in common, as the first block of a network has.
@@ -23,14 +21,6 @@ STRANGE_ID = 5
 BLOCKS = 5
 EVERY = 0.5
 GAS_PRICE = 3_000_000_000
-
-
-def rpc(url: str, method: str, *params: Any, timeout: float = 20) -> Any:
-    """One call by the standard library."""
-    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
-    request = urllib.request.Request(url, body, {"content-type": "application/json"})  # noqa: S310
-    with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310
-        return json.load(answer)["result"]
 
 
 class Fleet:

@@ -35,6 +35,10 @@ async def manage(manager: ChainManager) -> None:
     assert_type(await manager.batch("eth", [("eth_chainId", [])], timeout=5), list[Any])
     async for pair in manager.stream("eth", [("eth_chainId", [])], timeout=5):
         assert_type(pair, tuple[int, Any])
+    async with manager.subscribe("eth", "logs", {"address": "0x0"}) as logs:
+        assert_type(logs.missed, int)
+        async for log in logs:
+            assert_type(log, Any)
     assert_type(await manager.verify_credentials("eth"), bool)
     assert_type(await manager.get_pool_metrics(), dict[str, Any])
     assert_type(await manager.disconnect_from_chain("eth"), None)

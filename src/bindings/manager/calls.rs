@@ -13,8 +13,9 @@ use crate::bindings::logs::{LogStream, Search};
 use crate::bindings::metrics::{MetricsCollector, to_dict};
 use crate::bindings::place::place;
 use crate::bindings::stream::{Plan, Stream};
+use crate::bindings::subscription::{self, Subscription};
 use crate::bindings::{answers, connection, listing, logging};
-use crate::engine::chain::{LogFilter, LogOptions, Many};
+use crate::engine::chain::{LogFilter, LogOptions, Many, Topic};
 use crate::engine::{config, error};
 
 /// How many calls are made, and what becomes of one that fails.
@@ -244,6 +245,21 @@ impl ChainManager {
             filter: LogFilter::new(request.params()).map_err(raise)?,
             options: options().map_err(raise)?,
         }))
+    }
+
+    pub(super) fn subscribing(
+        &self,
+        py: Python<'_>,
+        chain_id: String,
+        (kind, params): (String, Option<&Bound<'_, PyAny>>),
+        unsubscribe: Option<String>,
+        buffer: i64,
+    ) -> PyResult<Subscription> {
+        let raise = |error| to_py(py, error);
+        let request = arguments::request(py, "eth_subscribe", params)?;
+        let buffer = config::count("buffer", buffer, 1).map_err(raise)?;
+        let topic = Topic::new(kind, request.params(), unsubscribe, buffer).map_err(raise)?;
+        Ok(Subscription::new(subscription::Plan { manager: self.engine()?.clone(), chain_id, topic }))
     }
 
     pub(super) fn verifying(&self, chain_id: String) -> PyResult<Coroutine> {

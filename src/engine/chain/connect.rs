@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::cache::Cache;
 use super::identity::{self, Identity};
+use super::live::Live;
 use super::route::{Endpoint, Router};
 use super::{Chain, ChainConfig, check_network};
 use crate::engine::deadline::Call;
@@ -67,7 +68,7 @@ impl Chain {
             }
         }
         router.watch();
-        Ok(Self { label, router, config, identity, cache })
+        Ok(Self { label, router, config, identity, cache, live: Live::new() })
     }
 }
 

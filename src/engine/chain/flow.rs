@@ -1,13 +1,11 @@
 //! Calls that are handed in one by one, made so many at a time, and whose results are taken as they come.
 //!
-//! A task of the runtime drives them, so that they go on while nobody waits. It holds them under a lock: whoever ends
-//! the flow takes them out and drops them, and when that returns, all that they held is free.
+//! A task of the runtime drives them, so that they go on while nobody waits.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -15,12 +13,10 @@ use tokio::sync::Notify;
 use tokio::task::unconstrained;
 
 use super::Chain;
+use super::driven::Driven;
 use crate::engine::deadline::Timeout;
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::jsonrpc::Request;
-
-/// The calls under way.
-type Work = Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>;
 
 /// A call's number, counted from 0 in the order in which they were handed in, and its result as JSON text.
 pub type Outcome = (u64, Result<Bytes>);
@@ -28,7 +24,7 @@ pub type Outcome = (u64, Result<Bytes>);
 /// Where results come out. Dropping it ends every call.
 pub struct Flow {
     inlet: Inlet,
-    work: Arc<Work>,
+    work: Driven,
 }
 
 /// Where calls go in.
@@ -70,8 +66,8 @@ impl Flow {
         let concurrency = chain.concurrency(concurrency);
         let line = Arc::new(Line { concurrency, state: Mutex::default(), changed: Notify::new() });
         let drive = unconstrained(drive(Arc::clone(&line), chain, timeout));
-        let work = Arc::new(Mutex::new(Some(Box::pin(drive) as Pin<Box<dyn Future<Output = ()> + Send>>)));
-        tokio::spawn(Driver { line: Arc::clone(&line), work: Arc::clone(&work) });
+        let lost = Arc::clone(&line);
+        let work = Driven::new(drive, move || lost.lose());
         Self { inlet: Inlet(line), work }
     }
 
@@ -104,15 +100,12 @@ impl Flow {
 
     /// End every call now. Whoever waits hears of the end.
     pub fn close(&self) {
-        let work = lock(&self.work).take();
-        drop(work);
+        self.work.end();
         let mut state = lock(&self.inlet.0.state);
         let before = std::mem::replace(&mut *state, State { ended: true, ..State::default() });
         drop(state);
+        drop(before);
         self.inlet.0.changed.notify_waiters();
-        if let Some(driver) = before.driver {
-            driver.wake();
-        }
     }
 }
 
@@ -215,6 +208,12 @@ impl Line {
         std::mem::take(&mut state.handed_in)
     }
 
+    /// The runtime has let go of the calls.
+    fn lose(&self) {
+        lock(&self.state).lost = true;
+        self.changed.notify_waiters();
+    }
+
     fn finish(&self, outcome: Outcome) {
         lock(&self.state).results.push_back(outcome);
         self.changed.notify_waiters();
@@ -238,32 +237,6 @@ async fn drive(line: Arc<Line>, chain: Arc<Chain>, timeout: Timeout) {
         }
     })
     .await;
-}
-
-/// The calls as the runtime sees them.
-struct Driver {
-    line: Arc<Line>,
-    work: Arc<Work>,
-}
-
-impl Future for Driver {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let mut work = lock(&self.work);
-        work.as_mut().map_or(Poll::Ready(()), |work| work.as_mut().poll(context))
-    }
-}
-
-impl Drop for Driver {
-    /// With work still there the runtime was stopped, or a call panicked.
-    fn drop(&mut self) {
-        let work = lock(&self.work).take();
-        if work.is_some() {
-            lock(&self.line.state).lost = true;
-            self.line.changed.notify_waiters();
-        }
-    }
 }
 
 /// Locks, also after a panic: nothing that is locked here is left half changed.

@@ -4,9 +4,11 @@ mod batch;
 mod cache;
 mod calls;
 mod connect;
+mod driven;
 mod flights;
 mod flow;
 mod identity;
+mod live;
 mod logs;
 mod many;
 mod route;
@@ -27,12 +29,14 @@ use super::plans::{self, Plan, Quota};
 use super::pool::{Connection, Pool};
 use super::transport::Route;
 use cache::Cache;
+use live::Live;
 use route::{Endpoint, Router};
 
 pub use cache::{CACHE_SIZE, cache_size};
 pub use connect::Parts;
 pub use flow::{Flow, Inlet, Taken};
 pub use identity::{Identity, NetworkId};
+pub use live::{Subscription, Told, Topic};
 pub use logs::{LogFilter, LogOptions, LogPiece, LogStream};
 pub use many::Many;
 pub use route::{Batching, Policy};
@@ -142,6 +146,7 @@ pub struct Chain {
     config: ChainConfig,
     identity: Identity,
     cache: Option<Cache>,
+    live: Live,
 }
 
 impl Chain {
@@ -199,6 +204,17 @@ impl Chain {
     /// Its connections, to each endpoint.
     pub fn pools(&self) -> impl Iterator<Item = &Pool> {
         self.router.endpoints().iter().map(Endpoint::pool)
+    }
+
+    /// Close all that is idle, and what is in use when it comes back; end its subscriptions.
+    pub fn dismiss(&self) {
+        self.live.close();
+        self.pools().for_each(Pool::dismiss);
+    }
+
+    /// The connections to the endpoint that does best, for what has to stay at one.
+    fn pick(&self) -> Result<&Pool> {
+        self.router.best().map(Endpoint::pool)
     }
 
     /// The connections to its first endpoint. Settings are the same for all.

@@ -94,10 +94,11 @@ impl Manager {
         for attempt in attempts.values().filter_map(Weak::upgrade) {
             attempt.end();
         }
-        pools.extend(chains.values().flat_map(|chain| chain.pools().cloned()));
-        for pool in &pools {
-            pool.dismiss();
+        for chain in chains.values() {
+            chain.dismiss();
         }
+        pools.iter().for_each(Pool::dismiss);
+        pools.extend(chains.values().flat_map(|chain| chain.pools().cloned()));
         // Whoever gives up waiting for the calls means them to be cut now.
         let _cut = CutAtEnd(pools);
         gate.all_back_within(timeout).await;
@@ -176,7 +177,7 @@ impl Manager {
     pub fn disconnect(&self, label: &str) -> Result<()> {
         let chain = self.lock().chains.remove(label);
         let chain = chain.ok_or_else(|| self.unknown(label))?;
-        chain.pools().for_each(Pool::dismiss);
+        chain.dismiss();
         let mut state = self.lock();
         state.leaving.retain(Pool::is_in_use);
         state.leaving.extend(chain.pools().filter(|pool| pool.is_in_use()).cloned());

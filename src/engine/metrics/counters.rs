@@ -85,6 +85,12 @@ pub enum Event {
     CacheMiss,
     /// A call had the result of an equal one that was under way.
     Shared,
+    /// A subscription was made once more, after the one before had ended.
+    Resubscribed,
+    /// A block that no notice of was seen was asked for.
+    GapFilled,
+    /// An item was let go, because its reader was slow.
+    ItemDropped,
     /// A call failed.
     Error(Kind),
 }
@@ -100,6 +106,8 @@ pub enum Gauge {
     CacheBytes,
     /// Requests a second that endpoints were found to allow.
     LearnedRate,
+    /// Readers of what the chain tells.
+    Subscriptions,
 }
 
 /// Something that takes time.
@@ -133,11 +141,15 @@ pub struct Counters {
     cache_hits: AtomicU64,
     cache_misses: AtomicU64,
     shared: AtomicU64,
+    resubscribed: AtomicU64,
+    gaps_filled: AtomicU64,
+    items_dropped: AtomicU64,
     errors: PerKind,
     in_flight: AtomicU64,
     waiting: AtomicU64,
     cache_bytes: AtomicU64,
     learned_rate: AtomicU64,
+    subscriptions: AtomicU64,
     wait: Histogram,
     request: Histogram,
 }
@@ -209,6 +221,7 @@ impl Counters {
             Gauge::Waiting => &self.waiting,
             Gauge::CacheBytes => &self.cache_bytes,
             Gauge::LearnedRate => &self.learned_rate,
+            Gauge::Subscriptions => &self.subscriptions,
         }
     }
 
@@ -239,6 +252,9 @@ impl Counters {
             Event::CacheHit => &self.cache_hits,
             Event::CacheMiss => &self.cache_misses,
             Event::Shared => &self.shared,
+            Event::Resubscribed => &self.resubscribed,
+            Event::GapFilled => &self.gaps_filled,
+            Event::ItemDropped => &self.items_dropped,
             Event::Error(kind) => &self.errors.0[kind as usize],
         }
     }
@@ -265,6 +281,9 @@ mod tests {
             Event::CacheHit,
             Event::CacheMiss,
             Event::Shared,
+            Event::Resubscribed,
+            Event::GapFilled,
+            Event::ItemDropped,
         ];
         let causes = CloseCause::ALL.map(Event::Closed);
         let kinds = Kind::ALL.map(Event::Error);

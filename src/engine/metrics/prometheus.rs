@@ -14,7 +14,7 @@ use crate::engine::error::Kind;
 const PREFIX: &str = "genesis_replicator_";
 
 /// The plain counters of a pool.
-const COUNTED: [(&str, Event, &str); 15] = [
+const COUNTED: [(&str, Event, &str); 18] = [
     ("pool_acquisitions_total", Event::Acquisition, "Connections given to callers."),
     ("pool_waits_total", Event::Wait, "Connections for which the caller had to wait."),
     ("pool_timeouts_total", Event::Timeout, "Callers that waited for a connection in vain."),
@@ -34,12 +34,20 @@ const COUNTED: [(&str, Event, &str); 15] = [
     ("pool_cache_hits_total", Event::CacheHit, "Calls answered by a result that was kept."),
     ("pool_cache_misses_total", Event::CacheMiss, "Calls made whose result could have been kept."),
     ("pool_shared_requests_total", Event::Shared, "Calls answered by an equal one under way."),
+    (
+        "pool_resubscriptions_total",
+        Event::Resubscribed,
+        "Subscriptions made anew after the one before had ended.",
+    ),
+    ("pool_gaps_filled_total", Event::GapFilled, "Blocks asked for because no notice of them was seen."),
+    ("pool_items_dropped_total", Event::ItemDropped, "Items let go because their reader was slow."),
 ];
 
-const GAUGES: [(&str, Gauge, &str); 4] = [
+const GAUGES: [(&str, Gauge, &str); 5] = [
     ("pool_in_flight_requests", Gauge::InFlight, "Requests sent and not yet answered."),
     ("pool_waiting_requests", Gauge::Waiting, "Callers waiting for a connection."),
     ("pool_learned_rate", Gauge::LearnedRate, "Requests a second that endpoints were found to allow."),
+    ("pool_subscriptions", Gauge::Subscriptions, "Readers of what the chain tells."),
     ("pool_cache_bytes", Gauge::CacheBytes, "Bytes of results that are kept."),
 ];
 

@@ -96,7 +96,7 @@ pub fn pool_snapshot(counters: &Counters, max_connections: u64) -> Value {
     Value::map(pool_pairs(counters, max_connections))
 }
 
-fn pool_pairs(counters: &Counters, max_connections: u64) -> [(&'static str, Value); 33] {
+fn pool_pairs(counters: &Counters, max_connections: u64) -> [(&'static str, Value); 37] {
     let levels = counters.levels().snapshot();
     let counted = |event| Value::Int(counters.counted(event));
     [
@@ -131,6 +131,10 @@ fn pool_pairs(counters: &Counters, max_connections: u64) -> [(&'static str, Valu
         ("cache_misses", counted(Event::CacheMiss)),
         ("cache_bytes", counters.gauge(Gauge::CacheBytes).into()),
         ("shared_requests", counted(Event::Shared)),
+        ("subscriptions", counters.gauge(Gauge::Subscriptions).into()),
+        ("resubscriptions", counted(Event::Resubscribed)),
+        ("gaps_filled", counted(Event::GapFilled)),
+        ("items_dropped", counted(Event::ItemDropped)),
         ("wait_seconds", counters.latency(Latency::Wait).into()),
         ("request_seconds", counters.latency(Latency::Request).into()),
     ]
@@ -206,7 +210,7 @@ mod tests {
         &pairs.iter().find(|(name, _)| name == key).unwrap().1
     }
 
-    const POOL_KEYS: [&str; 33] = [
+    const POOL_KEYS: [&str; 37] = [
         "max_connections",
         "active_connections",
         "idle_connections",
@@ -238,6 +242,10 @@ mod tests {
         "cache_misses",
         "cache_bytes",
         "shared_requests",
+        "subscriptions",
+        "resubscriptions",
+        "gaps_filled",
+        "items_dropped",
         "wait_seconds",
         "request_seconds",
     ];

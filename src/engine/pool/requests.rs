@@ -137,7 +137,7 @@ impl Pool {
                 None => match self.within_acquire_timeout(timeout, call, pin!(self.carrier(call))).await {
                     // A socket is refused when it is opened.
                     Err(error) if proof.is_outdated(&error) => {
-                        self.scopes().count(Event::Retry);
+                        self.scopes().count(Event::Retry(Why::Refused));
                         continue;
                     }
                     carrier => carrier?,

@@ -9,7 +9,7 @@ use crate::engine::hex::quantity;
 use crate::engine::jsonrpc::Request;
 
 /// A search.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct LogFilter {
     /// Its members besides the blocks, each with a comma behind it.
     members: String,
@@ -51,12 +51,7 @@ impl LogFilter {
                 "must be a mapping of address, topics, fromBlock and toBlock, or of some of them",
             )
         })?;
-        let mut members = String::new();
-        for (name, member) in [("address", given.address), ("topics", given.topics)] {
-            if let Some(member) = member {
-                members = format!("{members}\"{name}\":{member},");
-            }
-        }
+        let members = members(given.address, given.topics);
         let (from, to) = (edge("fromBlock", given.from_block)?, edge("toBlock", given.to_block)?);
         match (from, to) {
             (Edge::Number(from), Edge::Number(to)) if from > to => {
@@ -66,12 +61,52 @@ impl LogFilter {
         }
     }
 
+    /// The filter that `filter` is, a JSON object without blocks.
+    ///
+    /// # Errors
+    /// `Configuration` that says what a filter may be.
+    pub(in crate::engine::chain) fn without_blocks(filter: &[u8]) -> Result<Self> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Given<'a> {
+            #[serde(borrow)]
+            address: Option<&'a RawValue>,
+            #[serde(borrow)]
+            topics: Option<&'a RawValue>,
+        }
+        let given: Given<'_> = serde_json::from_slice(filter).map_err(|_| {
+            Error::argument("params", "must be a mapping of address and topics, or of one of them")
+        })?;
+        Ok(Self { members: members(given.address, given.topics), from: Edge::Head, to: Edge::Head })
+    }
+
+    /// The same filter over these blocks.
+    pub(super) fn over(self, blocks: Blocks) -> Self {
+        Self { from: Edge::Number(blocks.first()), to: Edge::Number(blocks.last()), ..self }
+    }
+
+    /// The call that searches the block that has this number and this hash.
+    pub(in crate::engine::chain) fn request_of(&self, number: u64, hash: &str) -> Result<Request> {
+        let params = format!(r#"[{{{}"blockHash":"{hash}"}}]"#, self.members);
+        let request = Request::new("eth_getLogs", params)?;
+        Ok(Blocks::new(number, number).map(|block| request.clone().over(block)).unwrap_or(request))
+    }
+
     /// The call that searches these blocks.
     pub(super) fn request(&self, blocks: Blocks) -> Result<Request> {
         let (members, first, last) = (&self.members, blocks.first(), blocks.last());
         let params = format!(r#"[{{{members}"fromBlock":"{first:#x}","toBlock":"{last:#x}"}}]"#);
         Ok(Request::new("eth_getLogs", params)?.over(blocks))
     }
+}
+
+/// The members of a filter besides its blocks, each with a comma behind it.
+fn members(address: Option<&RawValue>, topics: Option<&RawValue>) -> String {
+    let members = [("address", address), ("topics", topics)];
+    members
+        .into_iter()
+        .filter_map(|(name, member)| member.map(|member| format!("\"{name}\":{member},")))
+        .collect()
 }
 
 /// Where that is; where nothing is said it is the newest block, as for a node.

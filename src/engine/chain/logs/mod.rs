@@ -22,6 +22,7 @@ use crate::engine::hex::quantity;
 use crate::engine::jsonrpc::Request;
 
 pub use filter::LogFilter;
+pub(super) use survey::survey;
 
 /// How many requests are under way unless the user says otherwise: such a request is work for a node.
 const CONCURRENCY: usize = 8;
@@ -63,6 +64,26 @@ struct Search {
 pub struct LogPiece {
     stream: Arc<LogStream>,
     found: Option<(Blocks, Bytes)>,
+}
+
+/// The logs of these blocks, as one list or several.
+///
+/// # Errors
+/// What ends a search, and `NodeBehind` when the nodes do not have all of the blocks.
+pub(super) async fn logs_in(chain: &Arc<Chain>, filter: LogFilter, blocks: Blocks) -> Result<Vec<Bytes>> {
+    let options = LogOptions { concurrency: None, each: Timeout::Default, together: Timeout::Of(None) };
+    let stream = Arc::new(LogStream::new(Arc::clone(chain), filter.over(blocks), options));
+    let (mut lists, mut last) = (Vec::new(), None);
+    while let Some(piece) = stream.next().await? {
+        if let Some((found, list)) = piece.take() {
+            lists.push(list);
+            last = Some(found.last());
+        }
+    }
+    if last == Some(blocks.last()) {
+        return Ok(lists);
+    }
+    Err(Error::new(Kind::NodeBehind, format!("the node does not have {blocks}")))
 }
 
 impl LogStream {
@@ -189,7 +210,7 @@ impl Search {
         let (Some(plan), Some(blocks)) = (&mut self.plan, self.asked.remove(&number)) else { return Ok(()) };
         match result {
             Ok(text) => {
-                let count = survey::survey(&text, blocks)?;
+                let count = survey(&text, blocks)?;
                 plan.answered(blocks, text, count)
             }
             Err(error) => plan.failed(blocks, error),

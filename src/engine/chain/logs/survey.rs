@@ -13,7 +13,7 @@ use crate::engine::hex;
 ///
 /// # Errors
 /// `Protocol` when that is not what the text is.
-pub(super) fn survey(text: &[u8], blocks: Blocks) -> Result<u64> {
+pub(in crate::engine::chain) fn survey(text: &[u8], blocks: Blocks) -> Result<u64> {
     let mut list = serde_json::Deserializer::from_slice(text);
     let count = list.deserialize_seq(List(blocks));
     count.map_err(|error| {

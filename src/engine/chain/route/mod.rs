@@ -12,6 +12,7 @@ mod reach;
 mod remedy;
 mod score;
 mod submit;
+mod subscribe;
 mod watch;
 
 use std::collections::HashSet;
@@ -40,11 +41,15 @@ pub(super) use ask::{Bundle, Results, halves, is_too_much};
 pub(super) use breaker::Circuit;
 pub use bundler::Batching;
 pub(super) use endpoint::Endpoint;
+pub(super) use remedy::wait;
 
 /// Retries are a tenth of the requests at most, so that they cannot melt a node; hedges as well. Bursts are as large
 /// as a crowd that is caught by one endpoint's end.
 const PER_THOUSAND: i64 = 100;
 const BURST: i64 = 200;
+
+/// Nothing in particular will be asked.
+const NOTHING: Load<'static> = Load { method: "", blocks: None, calls: 1 };
 
 /// How a chain's calls find their way.
 #[derive(Debug, Clone, PartialEq)]
@@ -118,8 +123,12 @@ impl Router {
         &self.endpoints[0]
     }
 
-    pub(super) fn scopes(&self) -> &Scopes {
+    pub(super) const fn scopes(&self) -> &Arc<Scopes> {
         &self.scopes
+    }
+
+    pub(super) const fn log(&self) -> &Log {
+        &self.log
     }
 
     /// Leave an endpoint alone until it is who it should be.
@@ -138,12 +147,16 @@ impl Router {
         Connection::new(pool, lease, place)
     }
 
+    /// The endpoint that does best.
+    pub(super) fn best(&self) -> Result<&Endpoint> {
+        let best = self.pick(NOTHING, &vec![false; self.endpoints.len()], Instant::now());
+        best.map(|index| &self.endpoints[index]).ok_or_else(|| self.nobody())
+    }
+
     async fn lease_somewhere(&self, timeout: Timeout) -> Result<(&Pool, Lease)> {
         let mut tried = vec![false; self.endpoints.len()];
         let mut failure = None;
-        // Nothing in particular will be asked.
-        let nothing = Load { method: "", blocks: None, calls: 1 };
-        while let Some(index) = self.pick(nothing, &tried, Instant::now()) {
+        while let Some(index) = self.pick(NOTHING, &tried, Instant::now()) {
             tried[index] = true;
             let pool = self.endpoints[index].pool();
             match self.lease_at(index, timeout).await {

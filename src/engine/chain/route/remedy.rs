@@ -96,7 +96,7 @@ fn was_refused(error: &Error) -> bool {
 
 /// How long to wait before the attempt after `attempts` of them: what the server asks, or exponential back-off with
 /// full jitter, as in Amazon's "Exponential Backoff And Jitter".
-pub(super) fn wait(error: &Error, attempts: u32) -> Duration {
+pub(in crate::engine::chain) fn wait(error: &Error, attempts: u32) -> Duration {
     let most = FIRST_WAIT.saturating_mul(1 << attempts.saturating_sub(1).min(16)).min(LONGEST_WAIT);
     let jitter = most.mul_f64(chance());
     // A little later than asked, so that not everybody comes back at once.

@@ -7,6 +7,7 @@ mod cached;
 mod deadlines;
 mod doubts;
 mod hangs;
+mod live;
 mod storms;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,0 +1,92 @@
+//! A walk with somebody to ask: what the follower keeps, and through him the nodes.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::follower::{Follower, News};
+use super::header::Point;
+use super::patience::{Patience, passes};
+use super::walk::{DEPTH, Found, Passed, Walk};
+use crate::engine::chain::Chain;
+use crate::engine::error::Result;
+use crate::engine::log::{Area, Level};
+
+/// A reader's way along a chain.
+pub(super) struct Trail {
+    follower: Arc<Follower>,
+    news: watch::Receiver<News>,
+    pub walk: Walk,
+    pub patience: Patience,
+}
+
+impl Trail {
+    /// A way that begins after what is the newest block now.
+    ///
+    /// # Errors
+    /// What keeps the nodes from telling it.
+    pub(super) async fn begin(follower: Arc<Follower>) -> Result<Self> {
+        let (news, mut patience) = (follower.news(), Patience::default());
+        loop {
+            // What the follower saw last may be some time ago.
+            match follower.look().await {
+                Ok(()) => {
+                    if let Some(tip) = news.borrow().tip.clone() {
+                        return Ok(Self { follower, news: news.clone(), walk: Walk::after(tip), patience });
+                    }
+                }
+                Err(error) => patience.bear(error).await?,
+            }
+        }
+    }
+
+    pub(super) fn chain(&self) -> &Arc<Chain> {
+        self.follower.chain()
+    }
+
+    /// The newest block that is known.
+    pub(super) fn tip(&self) -> Option<Point> {
+        self.news.borrow().tip.clone()
+    }
+
+    /// Look for what comes next, or wait for it: what was given of blocks that are not part of the chain any more.
+    ///
+    /// # Errors
+    /// What keeps the nodes from telling it, if there is no hope that it passes.
+    pub(super) async fn go_on(&mut self) -> Result<Vec<Passed>> {
+        let News { tip, failure } = self.news.borrow_and_update().clone();
+        let Some(blocks) = tip.and_then(|tip| self.walk.look(&tip)) else {
+            if let Some(error) = failure.filter(|error| !passes(error)) {
+                return Err(error);
+            }
+            let _ = self.news.changed().await;
+            return Ok(Vec::new());
+        };
+        let headers = match self.follower.headers(blocks).await {
+            Ok(headers) => headers,
+            Err(error) => {
+                self.patience.bear(error).await?;
+                return Ok(Vec::new());
+            }
+        };
+        match self.walk.found(headers) {
+            Found::More => self.patience.restore(),
+            Found::Nothing => self.patience.pause().await,
+            Found::Parted { dropped, is_deeper } => {
+                self.patience.restore();
+                if is_deeper {
+                    self.tell_deeper();
+                }
+                return Ok(dropped);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    fn tell_deeper(&self) {
+        let chain = self.chain();
+        chain.router.log().write(Level::Warning, Area::Manager, || {
+            format!("'{}': a reorganisation goes deeper than the {DEPTH} blocks, or fewer with many logs, that are remembered: what was given of older ones is not taken back", chain.label())
+        });
+    }
+}
