@@ -13,6 +13,7 @@ if find_spec("web3") is None:
     _NEEDED = "genesis_replicator.web3 needs web3.py: pip install genesis-replicator[web3]"
     raise ModuleNotFoundError(_NEEDED, name="web3")
 
+from genesis_replicator.web3._persistent import GenesisPersistentProvider
 from genesis_replicator.web3._provider import GenesisProvider
 
-__all__ = ["GenesisProvider"]
+__all__ = ["GenesisPersistentProvider", "GenesisProvider"]
