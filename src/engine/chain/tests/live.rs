@@ -301,3 +301,20 @@ async fn what_does_not_pass_is_told_to_those_who_wait() {
     tokio::time::sleep(5 * SECOND).await;
     assert_eq!(numbers(&heads, 1).await, ["0x5"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_gives_other_blocks_than_it_is_asked_for_is_not_believed() {
+    let world = world(5);
+    let node = node_of(&world);
+    let chain = Arc::new(chain(std::slice::from_ref(&node), None).await);
+    let heads = subscribe(&chain, "newHeads");
+    heads.begin().await.unwrap();
+    world.lock().unwrap().mine(3);
+    let wrong = Arc::clone(&world);
+    node.on(move |method, params| match params[0].as_str() {
+        Some("latest") => wrong.lock().unwrap().say(method, params, 0),
+        _ => Say::Result(wrong.lock().unwrap().block(3)),
+    });
+    let error = heads.next().await.err().unwrap();
+    assert_eq!((error.kind(), error.message()), (Kind::Protocol, "asked for block 5, the node gave block 3"));
+}
