@@ -201,6 +201,26 @@ async def test_a_node_that_does_not_tell_of_heads_is_asked_for_them(
             await anext(manager.subscribe("eth", "newPendingTransactions"))
 
 
+@pytest.mark.parametrize("kind", ["newHeads", "newPendingTransactions"])
+async def test_a_subscription_that_ends_at_once_is_not_made_again_and_again(
+    kind: str, manager: ChainManager, teller: Teller
+) -> None:
+    async def hang_up(socket: Socket, call: Any) -> None:
+        await teller.listen(socket, call)
+        if call["method"] == "eth_subscribe":
+            await socket.close()
+
+    teller.answer = hang_up
+    async with manager.subscribe("eth", kind) as items:
+        await asyncio.sleep(1)
+        assert 2 <= teller.count("eth_subscribe") <= 12
+        teller.answer = teller.listen
+        await until(lambda: teller.follows([kind]))
+        teller.head += 1
+        await teller.tell(block(teller.head), heads=kind == "newHeads")
+        assert await take(items, 1) == [block(teller.head)]
+
+
 async def test_a_refused_subscription_is_told_and_may_be_tried_again(
     manager: ChainManager, teller: Teller
 ) -> None:

@@ -422,6 +422,24 @@ async def test_an_error_that_does_not_pass_is_told_and_the_reader_may_go_on(
         assert await take(logs, 1) == [log]
 
 
+async def test_logs_of_another_block_are_not_taken(chain: ChainManager, node: FaultServer) -> None:
+    head = 5
+
+    def block(params: Any) -> Any:
+        number = head if params[0] == "latest" else int(params[0], 16)
+        return {"number": hex(number), "hash": hex(number), "parentHash": hex(number - 1)}
+
+    log = {"blockNumber": "0x6", "blockHash": "0x6", "logIndex": "0x0"}
+    stale = {**log, "blockHash": "0xb"}
+    answers = iter([[stale], [log, {**stale, "logIndex": "0x1"}], [log]])
+    node.on("eth_getBlockByNumber", block)
+    node.on("eth_getLogs", lambda _: next(answers))
+    async with chain.subscribe("eth", "logs") as logs:
+        head = 6
+        assert await take(logs, 1) == [log]
+        assert next(answers, None) is None
+
+
 async def test_pending_transactions_come(eth: ChainManager, net: Devnet) -> None:
     async with eth.subscribe("eth", "newPendingTransactions") as pending:
         sent = [

@@ -217,6 +217,41 @@ async fn every_head_and_log_comes_once_whatever_the_nodes_do() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_is_far_behind_takes_no_logs_of_blocks_that_were_exchanged() {
+    let world = world(5);
+    let node = node_of(&world);
+    let chain = Arc::new(chain(std::slice::from_ref(&node), None).await);
+    let logs = subscribe(&chain, "logs");
+    logs.begin().await.unwrap();
+    world.lock().unwrap().mine(300);
+    let (stale, times) = (Arc::clone(&world), Mutex::new(0));
+    node.on(move |method, params| {
+        let mut times = times.lock().unwrap();
+        let good = stale.lock().unwrap().say(method, params, 0);
+        match good {
+            Say::Result(Value::Array(mut logs)) if method == "eth_getLogs" && *times < 3 => {
+                *times += 1;
+                let place = logs.len() / *times - 1;
+                logs[place]["blockHash"] = "0xstale".into();
+                Say::Result(logs.into())
+            }
+            good => good,
+        }
+    });
+    for number in (5..305).filter(|number: &u64| !number.is_multiple_of(3)) {
+        let expected = {
+            let world = world.lock().unwrap();
+            world.logs(&world.blocks[usize::try_from(number).unwrap()])
+        };
+        for log in expected {
+            assert_eq!(next(&logs).await, log);
+        }
+    }
+    // So many blocks at a time, and the last ones alone.
+    assert!(node.asked("eth_getLogs") < 150, "{}", node.asked("eth_getLogs"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_chain_is_asked_as_often_as_its_pace_wants() {
     let world = world(5);
     let node = node_of(&world);
@@ -300,4 +335,21 @@ async fn what_does_not_pass_is_told_to_those_who_wait() {
     node.on(move |method, params| well.lock().unwrap().say(method, params, 0));
     tokio::time::sleep(5 * SECOND).await;
     assert_eq!(numbers(&heads, 1).await, ["0x5"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_gives_other_blocks_than_it_is_asked_for_is_not_believed() {
+    let world = world(5);
+    let node = node_of(&world);
+    let chain = Arc::new(chain(std::slice::from_ref(&node), None).await);
+    let heads = subscribe(&chain, "newHeads");
+    heads.begin().await.unwrap();
+    world.lock().unwrap().mine(3);
+    let wrong = Arc::clone(&world);
+    node.on(move |method, params| match params[0].as_str() {
+        Some("latest") => wrong.lock().unwrap().say(method, params, 0),
+        _ => Say::Result(wrong.lock().unwrap().block(3)),
+    });
+    let error = heads.next().await.err().unwrap();
+    assert_eq!((error.kind(), error.message()), (Kind::Protocol, "asked for block 5, the node gave block 3"));
 }
