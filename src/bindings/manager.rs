@@ -244,8 +244,10 @@ impl ChainManager {
 
     /// Make several calls in one HTTP request, or in as few as the endpoints take; where one fails another is asked.
     ///
-    /// A batch that is refused as too large is made in halves, and the size is remembered. To rate limits each call
-    /// counts. A call that fails in a way that may pass is made once more by itself.
+    /// A batch that is refused as too large is made in parts, and the size is remembered. To rate limits each call
+    /// counts. A read that fails in a way that may pass is made again by itself, as `retries` and its budget allow. What
+    /// changes something at a node is sent once, unless it was turned away; a signed transaction whose answer was lost is
+    /// looked up by its hash. What was answered by the deadline is given, whatever the rest comes to.
     ///
     /// Args:
     ///     chain_id: The label.

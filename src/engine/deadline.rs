@@ -105,6 +105,12 @@ impl Call {
         self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
+    /// When it must end; `None` is never.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
     /// Its time is up, though its deadline has not passed: a stage of it had less.
     pub fn expire(&self) {
         self.expired.store(true, Ordering::Relaxed);

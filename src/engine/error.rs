@@ -207,6 +207,10 @@ pub struct Facts {
     pub data: Option<Bytes>,
     /// What an error answer means.
     pub class: Option<Class>,
+    /// Whether it was said to a batch as a whole.
+    pub is_of_batch: bool,
+    /// Whether it is one failure that several calls have met, and counted with another of them.
+    pub is_shared: bool,
     /// What the provider would take instead.
     pub suggested: Option<Suggestion>,
     /// Why the contract reverted.

@@ -6,7 +6,7 @@ use super::classify::{Classifier, only_reads, status_error};
 use super::credentials::Access;
 use super::deadline::Call;
 use super::error::{Error, Kind, Result};
-use super::jsonrpc::{self, Answer, Request};
+use super::jsonrpc::{self, Answer, Answers, Request};
 use super::pool::Cooldown;
 use super::target::Target;
 use super::transport::{Message, Notices, Reply, SendError, Transport};
@@ -184,7 +184,16 @@ impl Exchange for Batch<'_> {
         reply.body = kept(reply.body);
         let answers = jsonrpc::match_batch(&reply.body, self.first_id, self.requests.len())
             .map_err(|error| SendError::Failed(unmatched(&reply, error, transport, peer)))?;
-        let results: Vec<_> = answers.into_iter().map(|answer| result_of(answer, &reply, peer)).collect();
+        let results: Vec<_> = match answers {
+            Answers::Each(answers) => {
+                answers.into_iter().map(|answer| result_of(answer, &reply, peer)).collect()
+            }
+            Answers::Refusal(answer) => {
+                let refused = result_of(answer, &reply, peer);
+                let refused = refused.map_err(|error| error.with(|facts| facts.is_of_batch = true));
+                vec![refused; self.requests.len()]
+            }
+        };
         match refusal(&results) {
             // The whole of it may be sent again with another proof.
             Some(error) if peer.renewed.is_some() => Err(SendError::Failed(error.clone())),

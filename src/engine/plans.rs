@@ -58,6 +58,20 @@ impl Quota {
         &self.limiter
     }
 
+    /// How many of these calls, from the first, a window holds: one at least.
+    #[must_use]
+    pub fn fits<'a>(&self, methods: impl Iterator<Item = &'a str>) -> usize {
+        let largest = self.limiter.largest();
+        let mut left = largest;
+        let fitting = methods.take_while(|method| {
+            let price = self.prices.map_or(1, |prices| prices.of(method)).min(largest);
+            let fits = price <= left;
+            left = left.saturating_sub(price);
+            fits
+        });
+        fitting.count().max(1)
+    }
+
     /// What calls of these methods cost together. Where there are prices it is never more than the limit can hold: a
     /// provider lets a dear call through, and so it takes all that there is.
     #[must_use]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use genesis_replicator::engine::error::{Kind, Result};
-use genesis_replicator::engine::jsonrpc::{Answer, Request, encode_batch, match_batch, match_one};
+use genesis_replicator::engine::jsonrpc::{Answer, Answers, Request, encode_batch, match_batch, match_one};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Map, Value, json};
@@ -23,6 +23,14 @@ fn said(answer: &Answer) -> Said {
         Answer::Error { code, message, data } => {
             Said::Error(*code, message.clone(), data.as_ref().map_or(Value::Null, value))
         }
+    }
+}
+
+/// What is said to each of so many calls.
+fn each(answers: &Answers, count: usize) -> Vec<Said> {
+    match answers {
+        Answers::Each(answers) => answers.iter().map(said).collect(),
+        Answers::Refusal(answer) => vec![said(answer); count],
     }
 }
 
@@ -90,8 +98,9 @@ fn is_judged_by_the_rules(text: &[u8], value: &Value) -> std::result::Result<(),
     let body = Bytes::copy_from_slice(text);
     agrees(match_one(&body, ID), expected_of_one(value), |answer| said(&answer))?;
     for count in [1, 2] {
-        let answers = match_batch(&body, ID, usize::try_from(count).unwrap());
-        agrees(answers, expected_of_batch(value, count), |answers| answers.iter().map(said).collect())?;
+        let all = usize::try_from(count).unwrap();
+        let answers = match_batch(&body, ID, all);
+        agrees(answers, expected_of_batch(value, count), |answers| each(&answers, all))?;
     }
     Ok(())
 }
@@ -203,7 +212,7 @@ proptest! {
             sent.iter().zip(&results).map(|(call, result)| answer(call["id"].as_u64().unwrap(), result)).collect();
         shuffle(&mut answers, order);
         let body = Bytes::from(Value::from(answers).to_string());
-        let got: Vec<_> = match_batch(&body, first, results.len()).unwrap().iter().map(said).collect();
+        let got: Vec<_> = each(&match_batch(&body, first, results.len()).unwrap(), results.len());
         prop_assert_eq!(got, results.into_iter().map(Said::Result).collect::<Vec<_>>());
     }
 

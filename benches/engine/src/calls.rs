@@ -96,7 +96,7 @@ fn known() -> Result<Request> {
 /// A chain of one endpoint.
 fn chain(runtime: &Runtime, node: Node, cache: Option<u64>) -> Result<Chain> {
     let pool = pool(node, None)?;
-    let endpoint = EndpointConfig { route: route(node)?, rate_limit: None, weight: 1.0 };
+    let endpoint = EndpointConfig { route: route(node)?, rate_limit: None, weight: 1.0, batching: None };
     let config =
         ChainConfig { endpoints: vec![endpoint], network_id: None, policy: Policy::default(), cache };
     let scopes = Arc::clone(pool.scopes());

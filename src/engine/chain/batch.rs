@@ -7,9 +7,9 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::Chain;
-use super::route::{Bundle, Results, halves, is_too_much};
+use super::route::{Bundle, Results, is_too_much, was_not_begun};
 use crate::engine::deadline::{Call, Timeout};
-use crate::engine::error::{Kind, Result};
+use crate::engine::error::Result;
 use crate::engine::jsonrpc::Request;
 use crate::engine::metrics::{Event, finish_call};
 
@@ -22,8 +22,8 @@ impl Chain {
         let began = Instant::now();
         let call = Call::starting(began, timeout.or(self.pool().settings().request_timeout));
         self.scopes().count(Event::Request);
-        let results = call.bound(pin!(self.known_or_made(requests, timeout, &call))).await;
-        let results = results.unwrap_or_else(|| vec![Err(self.timed_out(&call)); requests.len()]);
+        self.router.earn(requests.len());
+        let results = self.known_or_made(requests, timeout, &call).await;
         let outcome = results
             .iter()
             .find_map(|result| result.as_ref().err())
@@ -38,7 +38,7 @@ impl Chain {
         let known: Vec<_> = requests.iter().map(|request| cache.get(request)).collect();
         let unknown = requests.iter().zip(&known).filter(|(_, known)| known.is_none());
         let open: Vec<_> = unknown.map(|(request, _)| request.clone()).collect();
-        let terms = cache.terms(&self.router, &open, call).await;
+        let terms = call.bound(pin!(cache.terms(&self.router, &open, call))).await.unwrap_or_default();
         let made = self.in_parts(&open, timeout, call).await;
         for ((request, terms), result) in open.iter().zip(&terms).zip(&made) {
             cache.keep(request, terms.as_ref(), result);
@@ -50,35 +50,37 @@ impl Chain {
 
     /// Parts that the endpoints are known to take, all at once.
     async fn in_parts(&self, requests: &[Request], timeout: Timeout, call: &Call) -> Vec<Result<Bytes>> {
-        let most = self.router.batch_size(Instant::now()).unwrap_or(requests.len());
-        let parts = requests.chunks(most.max(1)).map(|part| self.part(part, timeout, call));
+        let (mut parts, mut rest) = (Vec::new(), requests);
+        while !rest.is_empty() {
+            let (part, others) = rest.split_at(self.router.fits(rest, Instant::now()));
+            parts.push(self.part(part, timeout, call));
+            rest = others;
+        }
         join_all(parts).await.into_iter().flatten().collect()
     }
 
-    /// One HTTP request, or two with half of the calls each if it is too much.
+    /// One HTTP request; if it is too much, one with half of the calls, and then as many as that has shown to be needed.
     fn part<'a>(&'a self, requests: &'a [Request], timeout: Timeout, call: &'a Call) -> Results<'a> {
         Box::pin(async move {
             if let [only] = requests {
-                return vec![self.router.request(only, timeout, call, None).await];
+                let made = self.router.request_alone(only, timeout, call);
+                return vec![self.bounded(call, made).await];
             }
             let only_reads = requests.iter().all(|request| self.router.only_reads(request));
-            let results = match self.router.batch(&Bundle(requests), timeout, call).await {
-                Ok(results) => results,
-                // Nothing was done, or it can be done again.
-                Err(error) if is_too_much(&error) && (only_reads || error.kind() != Kind::Protocol) => {
-                    let (some, others) = requests.split_at(requests.len() / 2);
-                    return halves(self.part(some, timeout, call), self.part(others, timeout, call)).await;
-                }
-                Err(error) => {
-                    let failed = vec![Err(error); requests.len()];
-                    // What only reads was made again already, as often as it may.
-                    if only_reads {
-                        return failed;
-                    }
-                    failed
-                }
+            let bundle = Bundle(requests);
+            let error = match self.bounded(call, self.router.batch(&bundle, timeout, call)).await {
+                Ok(results) => return self.mended(requests, results, timeout, call).await,
+                Err(error) => error,
             };
-            self.mended(requests, results, timeout, call).await
+            if is_too_much(&error) && (only_reads || was_not_begun(&error)) {
+                let (some, others) = requests.split_at(requests.len() / 2);
+                let mut results = self.part(some, timeout, call).await;
+                results.extend(self.in_parts(others, timeout, call).await);
+                return results;
+            }
+            let failed = vec![Err(error); requests.len()];
+            // What only reads was made again already, as often as it may.
+            if only_reads { failed } else { self.mended(requests, failed, timeout, call).await }
         })
     }
 
@@ -93,11 +95,19 @@ impl Chain {
         let each = requests.iter().zip(results).map(|(request, result)| async move {
             match result {
                 Err(error) if self.router.may_fare_better(request, &error) => {
-                    self.router.request_again(request, timeout, call, &error).await
+                    let again = self.router.request_again(request, timeout, call, error.clone());
+                    // What it met first says more than that there was no time left.
+                    call.bound(pin!(again)).await.unwrap_or(Err(error))
                 }
                 result => result,
             }
         });
         join_all(each).await
+    }
+
+    async fn bounded<T>(&self, call: &Call, work: impl Future<Output = Result<T>>) -> Result<T> {
+        // The work is dropped first, and says what the time was spent on.
+        let result = call.bound(pin!(work)).await;
+        result.unwrap_or_else(|| Err(self.timed_out(call)))
     }
 }

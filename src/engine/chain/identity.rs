@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::check_network;
+use crate::engine::classify::Class;
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::family::Family;
@@ -133,13 +134,9 @@ impl Identity {
 /// generic JSON-RPC node.
 pub(super) async fn identify(pool: &Pool, several: bool, call: &Call) -> Result<Identity> {
     for family in [Family::Evm, Family::Bitcoin, Family::Solana, Family::Substrate] {
-        match pool.request_within(&family.question(), Timeout::Of(None), call).await {
-            Ok(answer) => {
-                if let Some(network) = family.network_in(&answer).map(|network| network.told_by(pool)) {
-                    let genesis = if several { genesis(pool, family, call).await } else { None };
-                    return Ok(Identity { family, network: Some(network), genesis });
-                }
-            }
+        match identify_as(family, pool, several, call).await {
+            Ok(Some(identity)) => return Ok(identity),
+            Ok(None) => {}
             // These say nothing about the method, so the next question would fare no better.
             Err(error) if matches!(error.kind(), Kind::ProviderRateLimit | Kind::QuotaExhausted) => {
                 return Err(error);
@@ -151,9 +148,28 @@ pub(super) async fn identify(pool: &Pool, several: bool, call: &Call) -> Result<
     Ok(Identity { family: Family::Generic, network: None, genesis: None })
 }
 
+/// Ask it the question of a family: who it is, if it knows that.
+async fn identify_as(family: Family, pool: &Pool, several: bool, call: &Call) -> Result<Option<Identity>> {
+    let answer = pool.request_within(&family.question(), Timeout::Of(None), call).await?;
+    let Some(network) = family.network_in(&answer).map(|network| network.told_by(pool)) else {
+        return Ok(None);
+    };
+    let genesis = if several { genesis(pool, family, call).await } else { None };
+    Ok(Some(Identity { family, network: Some(network), genesis }))
+}
+
 /// Ask a node that was away whether it is still who it was, or who it should be.
 pub(super) async fn recognise(pool: &Pool, wanted: &Identity, label: &Arc<str>, call: &Call) -> Result<()> {
-    let found = identify(pool, wanted.genesis.is_some(), call).await?;
+    let several = wanted.genesis.is_some();
+    let found = match identify_as(wanted.family, pool, several, call).await {
+        Ok(Some(found)) => found,
+        // It is there, and not ready yet.
+        Err(error) if matches!(error.facts().class, Some(Class::Transient | Class::NodeBehind)) => {
+            return Err(error);
+        }
+        Err(error) if !error.kind().is_answer() => return Err(error),
+        Ok(None) | Err(_) => identify(pool, several, call).await?,
+    };
     wanted.check(label, &found)?;
     pool.learn(found.family);
     Ok(())

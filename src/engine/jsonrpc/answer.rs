@@ -26,6 +26,18 @@ pub enum Answer {
     },
 }
 
+/// What JSON-RPC itself calls a request that is none.
+pub const INVALID_REQUEST: i64 = -32_600;
+
+/// What a node says to a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answers {
+    /// An answer to each call, in their order.
+    Each(Vec<Answer>),
+    /// An error to all of it.
+    Refusal(Answer),
+}
+
 /// Where the parts of an answer stand.
 #[derive(Default)]
 struct Envelope {
@@ -73,12 +85,11 @@ pub fn match_one(body: &Bytes, id: u64) -> Result<Answer> {
 ///
 /// # Errors
 /// `Protocol` when the text is not a list of just these answers. A node may also refuse a whole batch, with one error
-/// object, with a list of one that has no id, or with `-32600` and the id of the first call: then every call has that
-/// error for its answer.
-pub fn match_batch(body: &Bytes, first: u64, count: usize) -> Result<Vec<Answer>> {
+/// object, with a list of one that has no id, or with `-32600` and the id of the first call.
+pub fn match_batch(body: &Bytes, first: u64, count: usize) -> Result<Answers> {
     if body.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{') {
         return match Envelope::alone(body)?.answer(body)? {
-            refusal @ Answer::Error { .. } => Ok(vec![refusal; count]),
+            refusal @ Answer::Error { .. } => Ok(Answers::Refusal(refusal)),
             Answer::Result(_) => Err(protocol("a batch was answered with a single result")),
         };
     }
@@ -91,13 +102,15 @@ pub fn match_batch(body: &Bytes, first: u64, count: usize) -> Result<Vec<Answer>
     }
     let found = batch.found;
     if let (1, Some(refusal)) = (found, batch.refusal()) {
-        return Ok(vec![refusal.clone(); count]);
+        return Ok(Answers::Refusal(refusal.clone()));
     }
     if batch.refusal.is_some() {
         return Err(to_nobody());
     }
     let answers: Option<_> = batch.answers.into_iter().collect();
-    answers.ok_or_else(|| protocol(format!("the batch answers {found} of {count} requests")))
+    answers
+        .map(Answers::Each)
+        .ok_or_else(|| protocol(format!("the batch answers {found} of {count} requests")))
 }
 
 /// The answers to a batch, each put in its place as it is read.
@@ -121,7 +134,6 @@ impl Batch<'_> {
 
     /// What may be said to all of its calls.
     fn refusal(&self) -> Option<&Answer> {
-        const INVALID_REQUEST: i64 = -32_600;
         let first = || self.answers.first().and_then(Option::as_ref);
         let invalid = |answer: &&Answer| matches!(answer, Answer::Error { code: Some(INVALID_REQUEST), .. });
         self.refusal.as_ref().or_else(|| first().filter(invalid))
@@ -239,7 +251,7 @@ mod tests {
         match_one(&Bytes::from_static(text.as_bytes()), 7)
     }
 
-    fn batch(text: &'static str) -> Result<Vec<Answer>> {
+    fn batch(text: &'static str) -> Result<Answers> {
         match_batch(&Bytes::from_static(text.as_bytes()), 7, 2)
     }
 
@@ -296,7 +308,7 @@ mod tests {
     #[test]
     fn a_shuffled_batch_is_put_in_order() {
         let answers = batch(r#"[{"id":8,"result":"b"},{"id":7,"result":"a"}]"#).unwrap();
-        assert_eq!(answers, [result(r#""a""#), result(r#""b""#)]);
+        assert_eq!(answers, Answers::Each(vec![result(r#""a""#), result(r#""b""#)]));
     }
 
     #[test]
@@ -319,9 +331,8 @@ mod tests {
             r#"[{"id":null,"error":{"code":-32600,"message":"too many"}}]"#,
             r#"[{"id":7,"error":{"code":-32600,"message":"too many"}}]"#,
         ] {
-            let answers = batch(text).unwrap();
-            let are_all = answers.iter().all(|a| matches!(a, Answer::Error { code: Some(-32600), .. }));
-            assert!(are_all && answers.len() == 2, "{text}");
+            let refusal = batch(text).unwrap();
+            assert!(matches!(refusal, Answers::Refusal(Answer::Error { code: Some(-32600), .. })), "{text}");
         }
     }
 

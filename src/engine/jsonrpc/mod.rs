@@ -6,5 +6,5 @@ mod check;
 mod request;
 
 pub use addressee::{Addressee, addressee, subscription_in};
-pub use answer::{Answer, match_batch, match_one};
+pub use answer::{Answer, Answers, INVALID_REQUEST, match_batch, match_one};
 pub use request::{Draft, Request, Written, encode_batch, encode_one};

@@ -8,6 +8,7 @@ use crate::engine::deadline::Call;
 use crate::engine::error::{Phase, Result};
 use crate::engine::exchange::{Exchange, Peer};
 use crate::engine::family::Family;
+use crate::engine::jsonrpc::Request;
 use crate::engine::limiter::{Grant, Learned};
 
 impl Pool {
@@ -32,6 +33,12 @@ impl Pool {
     /// How fast the endpoint was found to allow to be asked, where that is looked for.
     pub(in crate::engine) fn learned(&self) -> Option<Learned> {
         self.home().cooldown.learned()
+    }
+
+    /// How many of these calls, from the first, may go together within its limit.
+    pub(in crate::engine) fn fits(&self, requests: &[Request]) -> usize {
+        let methods = requests.iter().map(Request::method);
+        self.quota().map_or(requests.len(), |quota| quota.fits(methods))
     }
 
     /// Until when the endpoint wants to be left alone, if it does.

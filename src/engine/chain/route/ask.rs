@@ -4,7 +4,6 @@ use std::future::Future;
 use std::pin::Pin;
 
 use bytes::Bytes;
-use futures_util::future::join;
 use tokio::time::Instant;
 
 use super::endpoint::Endpoint;
@@ -14,8 +13,11 @@ use crate::engine::blocks::Blocks;
 use crate::engine::classify::{Class, Effect};
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Result};
-use crate::engine::jsonrpc::Request;
+use crate::engine::jsonrpc::{INVALID_REQUEST, Request};
 use crate::engine::pool::Pool;
+
+/// What a batch is called. It is no method: nobody lacks it.
+pub(super) const BATCH: &str = "batch";
 
 /// What it asks of a node.
 #[derive(Debug, Clone, Copy)]
@@ -53,18 +55,22 @@ pub(super) trait Ask: Sync {
     /// What came of it, if that can be found out after the answer was lost in `error`.
     fn taken(
         &self,
-        pool: &Pool,
-        call: &Call,
-        error: &Error,
-    ) -> impl Future<Output = Option<Self::Output>> + Send;
+        _pool: &Pool,
+        _call: &Call,
+        _error: &Error,
+    ) -> impl Future<Output = Option<Self::Output>> + Send {
+        std::future::ready(None)
+    }
 
     /// What `error`, met by a later attempt, comes to.
     fn settle(
         &self,
-        pool: &Pool,
-        call: &Call,
+        _pool: &Pool,
+        _call: &Call,
         error: Error,
-    ) -> impl Future<Output = Result<Self::Output>> + Send;
+    ) -> impl Future<Output = Result<Self::Output>> + Send {
+        std::future::ready(Err(error))
+    }
 }
 
 impl Ask for Request {
@@ -89,7 +95,7 @@ impl Ask for Request {
             reach::check(endpoint, self, call).await?;
         }
         match endpoint.bundler(self) {
-            Some(bundler) => bundler.ask(self, call).await,
+            Some(bundler) => bundler.ask(self, timeout, call).await,
             None => endpoint.pool().attempt(self, timeout, call, None).await,
         }
     }
@@ -112,13 +118,6 @@ impl Ask for Request {
 /// The results of several calls, each with its own error.
 pub(in crate::engine::chain) type Results<'a> = Pin<Box<dyn Future<Output = Vec<Result<Bytes>>> + Send + 'a>>;
 
-/// The results of one half of a batch, and of the other.
-pub(in crate::engine::chain) async fn halves(some: Results<'_>, others: Results<'_>) -> Vec<Result<Bytes>> {
-    let (mut results, others) = join(some, others).await;
-    results.extend(others);
-    results
-}
-
 /// Calls for one HTTP request.
 pub(in crate::engine::chain) struct Bundle<'a>(pub &'a [Request]);
 
@@ -126,7 +125,7 @@ impl Ask for Bundle<'_> {
     type Output = Vec<Result<Bytes>>;
 
     fn load(&self) -> Load<'_> {
-        Load { method: "batch", blocks: None, calls: self.0.len() }
+        Load { method: BATCH, blocks: None, calls: self.0.len() }
     }
 
     /// Calls that hand in transactions are told apart by their hashes only one by one.
@@ -145,18 +144,11 @@ impl Ask for Bundle<'_> {
         together(endpoint.pool(), self.0, timeout, call).await
     }
 
+    /// A part that is taken after this one was not will tell how many it takes.
     fn heed(&self, endpoint: &Endpoint, error: &Error, now: Instant) {
-        if is_too_much(error) {
+        if is_too_much(error) && error.kind() != Kind::Protocol {
             endpoint.batch().believe(self.0.len() as u64 / 2, now);
         }
-    }
-
-    async fn taken(&self, _: &Pool, _: &Call, _: &Error) -> Option<Vec<Result<Bytes>>> {
-        None
-    }
-
-    async fn settle(&self, _: &Pool, _: &Call, error: Error) -> Result<Vec<Result<Bytes>>> {
-        Err(error)
     }
 }
 
@@ -185,10 +177,18 @@ fn of_all(results: &[Result<Bytes>]) -> Option<&Error> {
 }
 
 /// Whether fewer calls may be taken where this is said to a batch: it, or what comes of it, is too large, or the node
-/// takes no batches at all.
+/// takes no batches at all. What is said to each of its calls is about them.
 pub(in crate::engine::chain) fn is_too_much(error: &Error) -> bool {
-    const INVALID_REQUEST: i64 = -32_600;
     let facts = error.facts();
-    facts.class == Some(Class::RangeTooLarge)
-        || (error.kind() == Kind::Rpc && facts.code == Some(INVALID_REQUEST))
+    let is_too_large = facts.class == Some(Class::RangeTooLarge);
+    match error.kind() {
+        Kind::Protocol | Kind::HttpStatus => is_too_large,
+        _ => facts.is_of_batch && (is_too_large || facts.code == Some(INVALID_REQUEST)),
+    }
+}
+
+/// Whether none of its calls were made. A node that calls its response too large has made them.
+pub(in crate::engine::chain) fn was_not_begun(error: &Error) -> bool {
+    let speaks_of_response = || error.message().to_lowercase().contains("response");
+    error.kind() != Kind::Protocol && !speaks_of_response()
 }

@@ -11,12 +11,12 @@ use futures_util::future::join_all;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
-use super::ask::{Results, halves, is_too_much, together};
+use super::ask::{Results, is_too_much, together};
 use super::reach::Reach;
 use crate::engine::classify::only_reads;
 use crate::engine::config;
 use crate::engine::deadline::{Call, Timeout};
-use crate::engine::error::{Error, Kind, Result};
+use crate::engine::error::{Error, Kind, Phase, Result};
 use crate::engine::jsonrpc::Request;
 use crate::engine::pool::Pool;
 
@@ -63,12 +63,14 @@ struct Inner {
 struct Open {
     number: u64,
     /// What all of its calls are in the middle of.
-    call: Option<Arc<Call>>,
+    stage: Option<Arc<Call>>,
     waiting: Vec<Waiting>,
 }
 
 struct Waiting {
     request: Request,
+    timeout: Timeout,
+    until: Option<Instant>,
     answer: oneshot::Sender<Result<Bytes>>,
 }
 
@@ -84,30 +86,31 @@ impl Bundler {
     }
 
     /// Make a call together with others.
-    pub(super) async fn ask(&self, request: &Request, call: &Call) -> Result<Bytes> {
+    pub(super) async fn ask(&self, request: &Request, timeout: Timeout, call: &Call) -> Result<Bytes> {
         let (answer, answered) = oneshot::channel();
-        call.follow(self.put(Waiting { request: request.clone(), answer }));
+        let waiting = Waiting { request: request.clone(), timeout, until: call.deadline(), answer };
+        call.follow(self.put(waiting));
         answered.await.unwrap_or_else(|_| Err(cut_off()))
     }
 
     /// The stages of the bundle that it goes in.
     fn put(&self, waiting: Waiting) -> Arc<Call> {
         let mut open = self.0.lock();
-        let call = Arc::clone(open.call.get_or_insert_with(|| Arc::new(Call::new(None))));
+        let stage = Arc::clone(open.stage.get_or_insert_with(|| {
+            let stage = Call::new(None);
+            // It waits because we want it to, as for a limit.
+            stage.enter(Phase::Limit);
+            Arc::new(stage)
+        }));
         open.waiting.push(waiting);
-        if open.waiting.len() >= self.size() {
+        if open.waiting.len() >= self.0.size() {
             let bundle = open.close();
             drop(open);
             tokio::spawn(Arc::clone(&self.0).send_while_wanted(bundle));
         } else if open.waiting.len() == 1 {
             tokio::spawn(Arc::clone(&self.0).send_after_window(open.number));
         }
-        call
-    }
-
-    fn size(&self) -> usize {
-        let told = self.0.takes.most(Instant::now()).and_then(|most| usize::try_from(most).ok());
-        told.map_or(self.0.batching.size, |most| most.min(self.0.batching.size))
+        stage
     }
 }
 
@@ -117,11 +120,24 @@ impl Open {
         let next = Self { number: self.number + 1, ..Self::default() };
         std::mem::replace(self, next)
     }
+
+    /// How long it may take: as long as anybody waits, and for a connection as long as each would by itself.
+    fn bounds(&self) -> (Timeout, Option<Instant>) {
+        let is_default = self.waiting.iter().all(|waiting| waiting.timeout == Timeout::Default);
+        let timeout = if is_default { Timeout::Default } else { Timeout::Of(None) };
+        let until: Option<Vec<_>> = self.waiting.iter().map(|waiting| waiting.until).collect();
+        (timeout, until.and_then(|until| until.into_iter().max()))
+    }
 }
 
 impl Inner {
     fn lock(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn size(&self) -> usize {
+        let told = self.takes.most(Instant::now()).and_then(|most| usize::try_from(most).ok());
+        told.map_or(self.batching.size, |most| most.min(self.batching.size))
     }
 
     async fn send_after_window(self: Arc<Self>, number: u64) {
@@ -137,13 +153,19 @@ impl Inner {
         self.send_while_wanted(bundle).await;
     }
 
-    async fn send_while_wanted(self: Arc<Self>, bundle: Open) {
-        let Some(call) = bundle.call else { return };
+    async fn send_while_wanted(self: Arc<Self>, mut bundle: Open) {
+        bundle.waiting.retain(|waiting| !waiting.answer.is_closed());
+        let Some(stage) = bundle.stage.take().filter(|_| !bundle.waiting.is_empty()) else { return };
+        let (timeout, until) = bundle.bounds();
+        let now = Instant::now();
+        let call = Arc::new(Call::starting(now, until.map(|until| until.saturating_duration_since(now))));
+        stage.follow(Arc::clone(&call));
         let (requests, mut answers): (Vec<_>, Vec<_>) =
             bundle.waiting.into_iter().map(|waiting| (waiting.request, waiting.answer)).unzip();
         let results = tokio::select! {
-            results = self.results(&requests, &call) => results,
+            biased;
             _ = join_all(answers.iter_mut().map(oneshot::Sender::closed)) => return,
+            results = self.results(&requests, timeout, &call) => results,
         };
         for (answer, result) in answers.into_iter().zip(results) {
             // Whoever has gone needs none.
@@ -151,23 +173,48 @@ impl Inner {
         }
     }
 
-    /// The results of one request, or of two with half of the calls each if it is too much.
-    fn results<'a>(&'a self, requests: &'a [Request], call: &'a Call) -> Results<'a> {
+    /// The results of one request, or of more with fewer calls each where one would be too much.
+    fn results<'a>(&'a self, requests: &'a [Request], timeout: Timeout, call: &'a Call) -> Results<'a> {
         Box::pin(async move {
             if let [only] = requests {
-                return vec![self.pool.attempt(only, Timeout::Of(None), call, None).await];
+                return vec![self.pool.attempt(only, timeout, call, None).await];
             }
-            match together(&self.pool, requests, Timeout::Of(None), call).await {
+            let most = self.size().min(self.pool.fits(requests)).max(1);
+            if most < requests.len() {
+                return self.one_after_the_other(requests.split_at(most), timeout, call).await;
+            }
+            match together(&self.pool, requests, timeout, call).await {
                 Ok(results) => results,
                 Err(error) if is_too_much(&error) => {
-                    self.takes.believe(requests.len() as u64 / 2, Instant::now());
-                    let (some, others) = requests.split_at(requests.len() / 2);
-                    halves(self.results(some, call), self.results(others, call)).await
+                    if error.kind() != Kind::Protocol {
+                        self.takes.believe(requests.len() as u64 / 2, Instant::now());
+                    }
+                    self.one_after_the_other(requests.split_at(requests.len() / 2), timeout, call).await
                 }
-                Err(error) => vec![Err(error); requests.len()],
+                Err(error) => shared(error, requests.len()),
             }
         })
     }
+
+    /// The first shows how many are taken.
+    async fn one_after_the_other(
+        &self,
+        (some, others): (&[Request], &[Request]),
+        timeout: Timeout,
+        call: &Call,
+    ) -> Vec<Result<Bytes>> {
+        let mut results = self.results(some, timeout, call).await;
+        results.extend(self.results(others, timeout, call).await);
+        results
+    }
+}
+
+/// One failure, for each of so many calls; it counts once.
+fn shared(error: Error, count: usize) -> Vec<Result<Bytes>> {
+    let others = error.clone().with(|facts| facts.is_shared = true);
+    let mut all = vec![Err(others); count.saturating_sub(1)];
+    all.push(Err(error));
+    all
 }
 
 /// The runtime has stopped.

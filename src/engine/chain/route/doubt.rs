@@ -6,7 +6,7 @@ use super::{Endpoint, Router};
 use crate::engine::chain::flights::Flown;
 use crate::engine::chain::identity::recognise;
 use crate::engine::deadline::Call;
-use crate::engine::error::{Error, Kind, Result};
+use crate::engine::error::{Error, Kind, Phase, Result};
 
 /// Whether `error` leaves it open who answers next.
 pub(super) const fn is_away(error: &Error) -> bool {
@@ -18,6 +18,16 @@ pub(super) const fn is_away(error: &Error) -> bool {
             | Kind::Tls
             | Kind::ChainMismatch
     )
+}
+
+/// What kept an endpoint from saying who it is: nothing else was sent to it.
+pub(super) fn not_sent(error: Error) -> Error {
+    match error.kind() {
+        Kind::ConnectionClosed | Kind::Protocol | Kind::HttpStatus | Kind::Rpc => {
+            error.as_kind(Kind::ChainConnection)
+        }
+        _ => error,
+    }
 }
 
 impl Router {
@@ -34,6 +44,8 @@ impl Router {
             }
             (known.map(|()| Bytes::new()), true)
         };
+        // As long as another asks.
+        call.enter(Phase::Receive);
         match endpoint.questions().join(b"", ask).await {
             Flown::Own(known) | Flown::Shared(known) => known.map(drop),
             Flown::Alone => recognise().await,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::ask::Load;
+use super::ask::{BATCH, Load};
 use super::breaker::{Breaker, Circuit};
 use super::bundler::Bundler;
 use super::reach::Reach;
@@ -173,6 +173,11 @@ impl Endpoint {
         self.score.cost(method, now) / self.weight
     }
 
+    /// What a call of `method` usually takes here.
+    pub(super) fn usual(&self, method: &str) -> Duration {
+        self.score.usual(method)
+    }
+
     /// A call is under way until the guard is dropped.
     pub(super) fn carry(&self) -> Carried<'_> {
         self.score.carry()
@@ -193,7 +198,9 @@ impl Endpoint {
                 return false;
             }
             Blame::Lacks => {
-                self.remember_lack(method, now);
+                if method != BATCH {
+                    self.remember_lack(method, now);
+                }
                 return false;
             }
             Blame::Failure => {

@@ -16,6 +16,7 @@ mod subscribe;
 mod watch;
 
 use std::collections::HashSet;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,10 +35,10 @@ use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::jsonrpc::Request;
 use crate::engine::log::{Area, Level, Log};
-use crate::engine::metrics::{Event, Scopes, Why};
+use crate::engine::metrics::{Event, Scopes};
 use crate::engine::pool::{Connection, Lease, Pool};
 
-pub(super) use ask::{Bundle, Results, halves, is_too_much};
+pub(super) use ask::{Bundle, Results, is_too_much, was_not_begun};
 pub(super) use breaker::Circuit;
 pub use bundler::Batching;
 pub(super) use endpoint::Endpoint;
@@ -173,9 +174,13 @@ impl Router {
 
     async fn lease_at(&self, index: usize, timeout: Timeout) -> Result<Lease> {
         let endpoint = &self.endpoints[index];
-        let call = Call::new(timeout.or(endpoint.pool().settings().request_timeout));
-        self.be_sure_of(endpoint, &call).await?;
-        endpoint.pool().lease(timeout).await
+        if !endpoint.is_doubted() {
+            return endpoint.pool().lease(timeout).await;
+        }
+        let call = Call::new(timeout.or(endpoint.pool().settings().acquire_timeout));
+        let sure = call.bound(pin!(self.be_sure_of(endpoint, &call))).await;
+        sure.unwrap_or_else(|| Err(endpoint.pool().timed_out(&call)))?;
+        endpoint.pool().lease(Timeout::Of(call.remaining())).await
     }
 
     /// Note a failure. The only endpoint is not left alone for it.
@@ -184,7 +189,8 @@ impl Router {
         if doubt::is_away(error) {
             endpoint.doubt();
         }
-        if self.endpoints.len() > 1 && endpoint.failed(method, error, took, now) {
+        // One failure of several calls is counted once.
+        if self.endpoints.len() > 1 && !error.facts().is_shared && endpoint.failed(method, error, took, now) {
             self.tell_opened(endpoint);
         }
     }
@@ -213,16 +219,31 @@ impl Router {
         Box::pin(Race::new(self, request, timeout, call).run()).await
     }
 
-    /// Make a call again that failed in a batch, where a node may have acted on it.
+    /// So many calls were made: what may be sent besides them grows.
+    pub(super) fn earn(&self, calls: usize) {
+        self.retries.earn(calls);
+        self.hedges.earn(calls);
+    }
+
+    /// Make a call of a batch by itself.
+    pub(super) async fn request_alone(
+        &self,
+        request: &Request,
+        timeout: Timeout,
+        call: &Call,
+    ) -> Result<Bytes> {
+        Box::pin(Race::new(self, request, timeout, call).run()).await
+    }
+
+    /// Make a call again that met `error` in a batch.
     pub(super) async fn request_again(
         &self,
         request: &Request,
         timeout: Timeout,
         call: &Call,
-        error: &Error,
+        error: Error,
     ) -> Result<Bytes> {
-        self.scopes.count(Event::Retry(Why::of(error)));
-        Race::new(self, request, timeout, call).once_more().run().await
+        Box::pin(Race::new(self, request, timeout, call).resumed(error).run()).await
     }
 
     /// Make several calls in one HTTP request.
@@ -232,23 +253,21 @@ impl Router {
         timeout: Timeout,
         call: &Call,
     ) -> Result<Vec<Result<Bytes>>> {
-        self.retries.earn(bundle.0.len());
-        self.hedges.earn(bundle.0.len());
-        Race::new(self, bundle, timeout, call).run().await
+        Box::pin(Race::new(self, bundle, timeout, call).run()).await
     }
 
-    /// Whether a call that met `error` in a batch is made again by itself.
+    /// Whether a call that met `error` in a batch may fare better by itself.
     pub(super) fn may_fare_better(&self, request: &Request, error: &Error) -> bool {
-        // In a batch, others may have taken up the room for its answer.
-        if error.facts().class == Some(Class::RangeTooLarge) && self.only_reads(request) {
-            return self.retries.spend(1);
-        }
-        let is_better = match remedy::remedy(error, self.effect_of(request.method())) {
+        let effect = self.effect_of(request.method());
+        match remedy::remedy(error, effect) {
             Remedy::Raise => false,
-            Remedy::Elsewhere => self.endpoints.len() > 1,
             Remedy::Again => true,
-        };
-        is_better && self.retries.spend(1)
+            // In a batch others may have taken up the room for its answer, and a transaction may have been taken.
+            Remedy::Elsewhere => {
+                let is_of_room = error.facts().class == Some(Class::RangeTooLarge);
+                self.endpoints.len() > 1 || (is_of_room && effect != Effect::Changes)
+            }
+        }
     }
 
     /// The most blocks that may be searched at a time: as many as the best of the endpoints takes, where all have told.
@@ -256,9 +275,13 @@ impl Router {
         self.most(|endpoint| endpoint.reach().most(now))
     }
 
-    /// The most calls that may be made in one batch, likewise.
-    pub(super) fn batch_size(&self, now: Instant) -> Option<usize> {
-        self.most(|endpoint| endpoint.batch().most(now)).and_then(|most| usize::try_from(most).ok())
+    /// How many of these calls, from the first, may go in one batch: as many as the best endpoint is known to take, and no
+    /// more than the limit of any allows at a time.
+    pub(super) fn fits(&self, requests: &[Request], now: Instant) -> usize {
+        let told =
+            self.most(|endpoint| endpoint.batch().most(now)).and_then(|most| usize::try_from(most).ok());
+        let limits = self.endpoints.iter().map(|endpoint| endpoint.pool().fits(requests));
+        limits.chain(told).chain([requests.len()]).min().unwrap_or(1).max(1)
     }
 
     fn most(&self, of: impl Fn(&Endpoint) -> Option<u64>) -> Option<u64> {

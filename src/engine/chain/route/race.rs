@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::ask::Ask;
 use super::endpoint::Fitness;
 use super::remedy::{Remedy, remedy, wait};
-use super::{Circuit, Router};
+use super::{Circuit, Router, doubt};
 use crate::engine::classify::Effect;
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Phase, Result};
@@ -43,6 +43,9 @@ pub(super) struct Race<'a, A: Ask> {
     /// When somebody was asked last, and how often it was looked since whether that is too long ago.
     since: Instant,
     looks: u32,
+    /// Whether it was hedged, and whether it has left who hangs at no price.
+    hedged: bool,
+    moved: bool,
     /// Rounds that are over.
     rounds: u32,
     /// What went wrong last, and with whom.
@@ -87,14 +90,18 @@ impl<'a, A: Ask> Race<'a, A> {
             asks: 0,
             since: Instant::now(),
             looks: 0,
+            hedged: false,
+            moved: false,
             rounds: 0,
             error: None,
         }
     }
 
-    /// The same for what may have been asked before.
-    pub(super) const fn once_more(mut self) -> Self {
+    /// The same after it was asked before and met `error`, wherever that was: any endpoint may tell what came of it.
+    pub(super) fn resumed(mut self, error: Error) -> Self {
+        let index = self.pick().unwrap_or(0);
         self.asks = 1;
+        self.error = Some((index, error));
         self
     }
 
@@ -159,8 +166,12 @@ impl<'a, A: Ask> Race<'a, A> {
             && self.effect != Effect::Changes
             && self.asked.iter().any(Option::is_none);
         let look = || {
-            let late = self.router.pace.late_after(Instant::now());
-            late.saturating_mul(1 << self.looks.min(16)).min(LOOK_AGAIN)
+            let now = Instant::now();
+            let late = self.router.pace.late_after(now);
+            match (self.since + late).saturating_duration_since(now) {
+                Duration::ZERO => late.saturating_mul(1 << self.looks.min(16)).min(LOOK_AGAIN),
+                due => due.min(LOOK_AGAIN),
+            }
         };
         sleep(if hedged { look() } else { NEVER })
     }
@@ -172,7 +183,8 @@ impl<'a, A: Ask> Race<'a, A> {
 
     /// Who else may be asked while somebody is.
     fn other(&mut self) -> Option<usize> {
-        let is_stuck = self.is_stuck();
+        let is_stuck =
+            self.is_stuck() && (!self.moved || self.router.retries.spend(self.asks_for.load().calls));
         let other = self.pick().or_else(|| if is_stuck { self.another_round() } else { None })?;
         let now = Instant::now();
         let fitness = self.router.endpoints[other].fitness(self.asks_for.load(), now);
@@ -182,12 +194,14 @@ impl<'a, A: Ask> Race<'a, A> {
         }
         let scopes = self.router.endpoints[other].pool().scopes();
         if is_stuck {
+            self.moved = true;
             scopes.count(Event::Retry(Why::Late));
             return Some(other);
         }
         let is_late = now.duration_since(self.since) >= self.router.pace.late_after(now);
         let may = is_late && self.router.hedges.spend(self.asks_for.load().calls);
         if may {
+            self.hedged = true;
             scopes.count(Event::Hedge);
         }
         may.then_some(other)
@@ -213,13 +227,16 @@ impl<'a, A: Ask> Race<'a, A> {
     /// Who has had the request for too long hangs, though nobody else has answered it.
     fn tell_who_hangs(&mut self) {
         let now = Instant::now();
-        let patience = HUNG.max(self.router.pace.late_after(now));
+        let method = self.asks_for.load().method;
+        let late = self.router.pace.late_after(now);
         for (index, asked) in self.asked.iter_mut().enumerate() {
+            let usual = self.router.endpoints[index].usual(method);
+            let patience = HUNG.max(late).max(usual.saturating_mul(2));
             let Some(asked) = asked.as_mut().filter(|asked| asked.hangs(patience, now)) else { continue };
             // The last one would not be left alone for it.
             if self.router.has_others(index) {
                 asked.is_told = true;
-                self.router.hung(index, self.asks_for.load().method, now);
+                self.router.hung(index, method, now);
             }
         }
     }
@@ -235,7 +252,7 @@ impl<'a, A: Ask> Race<'a, A> {
             let endpoint = &router.endpoints[index];
             let _carried = endpoint.carry();
             if let Err(error) = router.be_sure_of(endpoint, &call).await {
-                return (index, Err(error));
+                return (index, Err(doubt::not_sent(error)));
             }
             (index, asks_for.ask(endpoint, router.endpoints.len() > 1, timeout, &call).await)
         }
@@ -295,7 +312,7 @@ impl<'a, A: Ask> Race<'a, A> {
                 self.router.hung(index, self.asks_for.load().method, now);
             }
         }
-        if won {
+        if won && self.hedged {
             self.router.endpoints[winner].pool().scopes().count(Event::HedgeWon);
         }
     }

@@ -77,6 +77,13 @@ impl Score {
         average.map_or(0.0, |average| average.now(now) * load)
     }
 
+    /// The average of `method`, or of all where it is not known.
+    pub(super) fn usual(&self, method: &str) -> Duration {
+        let averages = self.lock();
+        let average = averages.methods.get(method).or(averages.all.as_ref());
+        average.and_then(|average| Duration::try_from_secs_f64(average.seconds).ok()).unwrap_or_default()
+    }
+
     /// The average over all methods.
     pub(super) fn average(&self) -> Option<Duration> {
         self.lock().all.and_then(|average| Duration::try_from_secs_f64(average.seconds).ok())

@@ -158,3 +158,107 @@ async fn what_is_kept_is_in_no_batch_and_what_a_batch_brings_is_kept() {
     assert!(hashes.iter().zip(["c", "a", "d", "b"]).all(|(hash, end)| hash.ends_with(end)), "{hashes:?}");
     assert_eq!((node.batches(), counted(&chain, Event::CacheHit)), (vec![2, 2], 2));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_beyond_the_limit_of_its_node_goes_in_parts_that_keep_it() {
+    let node = Node::echo();
+    *node.limit.lock().unwrap() = Some(RateLimiter::new(25, SECOND, None).unwrap());
+    let chain = chain(&[Arc::clone(&node)], None).await;
+    let began = tokio::time::Instant::now();
+    assert!(are_numbers(&batch(&chain, &numbers(60)).await));
+    assert_eq!(node.batches(), [25, 25, 10]);
+    assert!(began.elapsed() > 2 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_has_made_the_calls_before_it_refuses_the_batch_is_asked_for_no_write_twice() {
+    let node = Node::echo();
+    let chain = chain(&[Arc::clone(&node)], None).await;
+    node.is_stingy.store(true, Ordering::Relaxed);
+    let taken = AtomicUsize::new(0);
+    node.on(move |method, params| match method {
+        "eth_sendRawTransaction" if taken.fetch_add(1, Ordering::Relaxed) > 0 => {
+            Say::Error(-32_000, "already known")
+        }
+        _ => Say::Result(params[0].clone()),
+    });
+    let calls = [
+        call("personal_newAccount", &json!(["x"])),
+        call("eth_sendRawTransaction", &json!([RAW])),
+        call("eth_call", &json!([7])),
+    ];
+    let results = batch(&chain, &calls).await;
+    assert_eq!(results[0].as_ref().unwrap_err().kind(), Kind::RangeTooLarge);
+    assert_eq!((results[1].as_ref().unwrap(), results[2].as_ref().unwrap()), (&json!(HASH), &json!(7)));
+    assert_eq!(node.asked("personal_newAccount"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_answered_before_the_deadline_is_given_whatever_the_rest_comes_to() {
+    let node = Node::echo();
+    let chain = chain(&[Arc::clone(&node)], None).await;
+    let seen = AtomicUsize::new(0);
+    node.on(move |_, params| match params[0].as_u64() {
+        Some(3) if seen.fetch_add(1, Ordering::Relaxed) == 0 => Say::Error(-32_603, "internal error"),
+        Some(3) => Say::Nothing,
+        _ => Say::Result(params[0].clone()),
+    });
+    let mut results = batch(&chain, &numbers(4)).await;
+    assert_eq!(results.pop().unwrap().unwrap_err().facts().class, Some(Class::Transient));
+    assert!(are_numbers(&results));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_to_each_call_is_no_word_about_batches() {
+    for (code, words) in [(-32_005, "query returned more than 10000 results"), (-32_600, "invalid request")] {
+        let node = Node::echo();
+        let chain = chain(&[Arc::clone(&node)], None).await;
+        node.on(move |_, _| Say::Error(code, words));
+        assert!(batch(&chain, &numbers(64)).await.iter().all(Result::is_err));
+        assert_eq!(node.batches(), [64], "{words}");
+        assert_eq!(chain.router.first().batch().most(tokio::time::Instant::now()), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_a_node_takes_no_batches_is_learned_once() {
+    let node = Node::echo();
+    node.most.store(0, Ordering::Relaxed);
+    let chain = chain(&[Arc::clone(&node)], None).await;
+    assert!(are_numbers(&batch(&chain, &numbers(2000)).await));
+    assert!(node.batches().len() < 16, "{:?}", node.batches());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_method_that_a_node_lacks_keeps_no_other_batches_from_it() {
+    let nodes = [Node::echo(), Node::echo()];
+    let chain = chain(&nodes, None).await;
+    nodes[0].on(|method, params| match method {
+        "trace_block" => Say::Error(-32_601, "the method trace_block does not exist"),
+        _ => Say::Result(params[0].clone()),
+    });
+    let traces: Vec<_> = (0..5).map(|number| call("trace_block", &json!([number]))).collect();
+    for _ in 0..10 {
+        assert!(are_numbers(&batch(&chain, &traces).await));
+    }
+    let before = nodes[0].batches().len();
+    for _ in 0..50 {
+        assert!(are_numbers(&batch(&chain, &numbers(5)).await));
+    }
+    assert!(nodes[0].batches().len() > before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transaction_of_a_batch_is_looked_up_when_nothing_may_be_sent_again() {
+    let node = Node::that(|_, _| Say::Status(503));
+    let chain = chain(&[Arc::clone(&node)], None).await;
+    for _ in 0..300 {
+        assert!(ask_within(&chain, "eth_gasPrice", &json!([]), SECOND).await.is_err());
+    }
+    node.on(|method, params| match method {
+        "eth_sendRawTransaction" => Say::Gone,
+        _ => Say::Result(params[0].clone()),
+    });
+    let calls = [call("eth_call", &json!([0])), call("eth_sendRawTransaction", &json!([RAW]))];
+    assert_eq!(*batch(&chain, &calls).await[1].as_ref().unwrap(), HASH);
+}

@@ -100,3 +100,51 @@ async fn calls_of_a_bundle_that_failed_find_another_node() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_bundle_beyond_the_limit_of_its_node_goes_in_parts_that_keep_it() {
+    let node = Node::echo();
+    *node.limit.lock().unwrap() = Some(RateLimiter::new(4, SECOND, None).unwrap());
+    let chain = bundling(&[Arc::clone(&node)]).await;
+    assert!(are_numbers(&numbers(&chain, 10).await));
+    assert_eq!(node.batches(), [4, 4, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_failure_of_a_bundle_counts_once() {
+    let nodes = [Node::echo(), Node::echo()];
+    let chain = bundling(&nodes).await;
+    let left = Arc::new(AtomicUsize::new(1));
+    for node in &nodes {
+        let left = Arc::clone(&left);
+        node.on(move |_, params| {
+            let is_first = left.swap(0, Ordering::Relaxed) > 0;
+            if is_first { Say::Status(503) } else { Say::Result(params[0].clone()) }
+        });
+    }
+    assert!(are_numbers(&numbers(&chain, 10).await));
+    assert_eq!(counted(&chain, Event::BreakerOpened), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_no_time_to_wait_for_a_limited_node_is_told_at_once() {
+    let node = Node::that(|_, _| Say::SlowDown(60));
+    let chain = bundling(&[node]).await;
+    let params = json!([7]);
+    assert!(ask(&chain, "eth_call", &params).await.is_err());
+    let began = Instant::now();
+    let told = ask(&chain, "eth_call", &params).await.unwrap_err();
+    assert_eq!((told.kind(), began.elapsed()), (Kind::ProviderRateLimit, WINDOW.window));
+    assert!(told.facts().retry_after.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_gone_before_the_bundle_goes_is_not_in_it() {
+    let node = Node::echo();
+    let chain = bundling(&[Arc::clone(&node)]).await;
+    let params = json!([7]);
+    let gone = join_all((0..5).map(|_| ask_within(&chain, "eth_call", &params, MS)));
+    let (gone, stays) = tokio::join!(gone, ask(&chain, "eth_call", &params));
+    assert!(gone.iter().all(|told| told.as_ref().is_err_and(|error| error.kind() == Kind::RequestTimeout)));
+    assert_eq!((stays.unwrap(), node.asked("eth_call"), node.batches().len()), (json!(7), 1, 0));
+}

@@ -47,3 +47,58 @@ async fn no_connection_to_a_stranger_is_leased() {
     let leased = chain.connection(Timeout::Default, "here".into()).await;
     assert_eq!(leased.err().map(|error| error.kind()), Some(Kind::ChainMismatch));
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_that_answer_ends_by_his_own_deadline() {
+    let node = Node::echo();
+    let chain = after_an_outage(&node).await;
+    node.is_strange.store(true, Ordering::Relaxed);
+    node.on(|_, _| Say::Nothing);
+    let began = tokio::time::Instant::now();
+    let params = json!([7]);
+    let first = ask_within(&chain, "eth_call", &params, 30 * SECOND);
+    let leased = async {
+        sleep(MS).await;
+        let leased = chain.connection(Timeout::Of(Some(100 * MS)), "here".into()).await;
+        (leased.is_err(), began.elapsed())
+    };
+    let asked = async {
+        sleep(MS).await;
+        (ask_within(&chain, "eth_call", &params, SECOND).await.unwrap_err().kind(), began.elapsed())
+    };
+    let (first, leased, asked) = tokio::join!(first, leased, asked);
+    assert!(first.is_err());
+    assert_eq!(leased, (true, 101 * MS));
+    assert_eq!(asked, (Kind::RequestTimeout, SECOND + MS));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_not_ready_yet_is_no_stranger() {
+    let node = Node::echo();
+    let chain = after_an_outage(&node).await;
+    node.is_strange.store(true, Ordering::Relaxed);
+    node.on(|_, _| Say::Error(-32_011, "no backends available for method"));
+    let params = json!([7]);
+    let ready = async {
+        sleep(50 * MS).await;
+        node.is_strange.store(false, Ordering::Relaxed);
+        node.on(|_, params| Say::Result(params[0].clone()));
+    };
+    let (told, ()) = tokio::join!(ask(&chain, "eth_call", &params), ready);
+    // Retries wait by chance, and may be too soon: then it is told as it is.
+    assert!(told.is_ok_and(|told| told == 7) || ask(&chain, "eth_call", &params).await.unwrap() == 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_was_not_sent_because_of_it_goes_elsewhere() {
+    let nodes = [Node::echo(), Node::echo()];
+    let chain = chain(&nodes, None).await;
+    nodes[0].on(|_, _| Say::Gone);
+    while ask_within(&chain, "personal_newAccount", &json!(["x"]), SECOND).await.is_ok() {}
+    let sent = nodes[0].asked("personal_newAccount");
+    nodes[0].is_strange.store(true, Ordering::Relaxed);
+    for _ in 0..6 {
+        assert_eq!(ask(&chain, "personal_newAccount", &json!(["x"])).await.unwrap(), "x");
+    }
+    assert_eq!(nodes[0].asked("personal_newAccount"), sent);
+}

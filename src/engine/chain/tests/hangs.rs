@@ -56,7 +56,47 @@ async fn a_few_callers_leave_a_node_that_hangs_when_nothing_may_be_hedged() {
     }
     let hedged = counted(&chain, Event::Hedge);
     nodes[0].on(|_, _| Say::Nothing);
-    let (answered, took) = crowd(&chain, 20).await;
-    assert!(answered == 20 && took < 9 * SECOND, "{answered} after {took:?}");
+    // It is told that it hangs after twice what is usual, which are 3 s by now, and the other one takes as long.
+    assert_eq!(crowd(&chain, 20).await.0, 20);
     assert!(counted(&chain, Event::Hedge) - hedged < 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_method_that_takes_long_everywhere_is_not_taken_for_a_hang() {
+    const CALLS: usize = 60;
+    let nodes = [Node::echo(), Node::echo()];
+    let chain = chain(&nodes, None).await;
+    for node in &nodes {
+        node.on(|_, params| Say::After(8 * SECOND, Box::new(Say::Result(params[0].clone()))));
+    }
+    let params = json!([7]);
+    let mut asked = 0;
+    for round in 0..8 {
+        let traced = (0..CALLS).map(|_| ask_within(&chain, "debug_traceBlockByNumber", &params, 60 * SECOND));
+        assert!(join_all(traced).await.iter().all(Result::is_ok));
+        let all = nodes.iter().map(|node| node.asked("debug_traceBlockByNumber")).sum();
+        // The first rounds use up what may be hedged, while it is not known yet what is usual.
+        assert!(round < 4 || all - asked <= CALLS + CALLS / 5, "{} for {CALLS}", all - asked);
+        asked = all;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_call_is_hedged_as_soon_as_it_is_late() {
+    for usual in [100, 260, 450] {
+        let nodes = [Node::echo(), Node::echo()];
+        let chain = chain(&nodes, None).await;
+        let usual = usual * MS;
+        for node in &nodes {
+            node.on(move |_, params| Say::After(usual, Box::new(Say::Result(params[0].clone()))));
+        }
+        for _ in 0..40 {
+            assert_eq!(crowd(&chain, 1).await.0, 1);
+        }
+        nodes[0].on(|_, _| Say::Nothing);
+        for _ in 0..4 {
+            let (answered, took) = crowd(&chain, 1).await;
+            assert!(answered == 1 && took < usual * 5 / 2, "{usual:?}: {took:?}");
+        }
+    }
 }

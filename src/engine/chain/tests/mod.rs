@@ -10,7 +10,7 @@ mod hangs;
 mod live;
 mod storms;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,8 +23,10 @@ use super::{Batching, Chain, ChainConfig, EndpointConfig, Policy, connect};
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::jsonrpc::Request;
+use crate::engine::limiter::RateLimiter;
 use crate::engine::log::Log;
 use crate::engine::metrics::{Event, Scopes};
+use crate::engine::plans::Quota;
 use crate::engine::pool::{Gate, Parts, Pool, Settings};
 use crate::engine::target::{Target, TargetOptions};
 use crate::engine::transport::{
@@ -62,6 +64,12 @@ struct Node {
     /// The most calls that it takes at a time, and how many came together.
     most: AtomicUsize,
     batches: Mutex<Vec<usize>>,
+    /// It makes the calls of a batch and then finds that its response is too large.
+    is_stingy: AtomicBool,
+    /// What it says to everything, it says to who asks who it is, too.
+    is_strange: AtomicBool,
+    /// How fast it may be asked.
+    limit: Mutex<Option<RateLimiter>>,
 }
 
 impl Node {
@@ -73,6 +81,9 @@ impl Node {
             network: Mutex::new("0x1"),
             most: AtomicUsize::new(usize::MAX),
             batches: Mutex::default(),
+            is_stingy: AtomicBool::new(false),
+            is_strange: AtomicBool::new(false),
+            limit: Mutex::default(),
         })
     }
 
@@ -117,6 +128,9 @@ impl Node {
             }
             answers.push(String::from_utf8(reply.body.to_vec()).unwrap());
         }
+        if self.is_stingy.load(Ordering::Relaxed) {
+            return Say::Error(-32_011, "The batch response was too large").answer(Value::Null).await;
+        }
         Ok(Reply { status: 200, headers: HeaderMap::new(), body: format!("[{}]", answers.join(",")).into() })
     }
 
@@ -124,6 +138,9 @@ impl Node {
         let method = call["method"].as_str().unwrap();
         self.seen.lock().unwrap().push(method.to_owned());
         let say = match method {
+            method if self.is_strange.load(Ordering::Relaxed) => {
+                (self.say.lock().unwrap())(method, &call["params"])
+            }
             "eth_chainId" => Say::Result(json!(*self.network.lock().unwrap())),
             "eth_getBlockByNumber" if call["params"][0] == "0x0" => Say::Result(json!({"hash": "0xfirst"})),
             method => (self.say.lock().unwrap())(method, &call["params"]),
@@ -145,7 +162,7 @@ impl Node {
             gate: Arc::clone(gate),
             scopes: Scopes::under(Arc::default(), Arc::clone(scopes)),
             log: Log::silent(),
-            quota: None,
+            quota: self.limit.lock().unwrap().clone().map(|limiter| Quota::new(limiter, None)),
             collector: None,
             settings: Settings::default(),
         })
