@@ -268,6 +268,32 @@ async def test_what_is_pushed_is_let_go_where_it_is_not_read(manager: ChainManag
         assert other.missed == 0
 
 
+async def test_a_beginning_that_is_given_up_leaves_nothing(manager: ChainManager, teller: Teller) -> None:
+    answering = asyncio.Event()
+
+    async def slow(socket: Socket, call: Any) -> None:
+        if call["method"] == "eth_subscribe":
+            await answering.wait()
+        await teller.listen(socket, call)
+
+    teller.answer = slow
+    one, other = (manager.subscribe("eth", "newPendingTransactions") for _ in range(2))
+    first = asyncio.ensure_future(one.__anext__())
+    for _ in range(3):
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(other.__aenter__(), 0.05)
+    second = asyncio.ensure_future(other.__anext__())
+    answering.set()
+    await until(lambda: teller.followed)
+    await teller.tell("0xa")
+    assert [await first, await second] == ["0xa", "0xa"]
+    await teller.tell("0xb")
+    assert [await anext(one), await anext(other)] == ["0xb", "0xb"]
+    assert teller.count("eth_subscribe") == 1
+    await one.aclose()
+    await other.aclose()
+
+
 async def test_a_reader_of_what_is_pushed_is_told_when_the_chain_is_disconnected(
     manager: ChainManager, teller: Teller
 ) -> None:

@@ -83,6 +83,8 @@ impl Feed {
     pub(super) fn deliver_to(&self, mailbox: &Arc<Mailbox>) {
         let mut told = lock(&self.readers.told);
         mailbox.renew();
+        // It may have been given up before anything came.
+        told.mailboxes.retain(|known| known.as_ptr() != Arc::as_ptr(mailbox));
         told.mailboxes.push(Arc::downgrade(mailbox));
         if told.is_open {
             mailbox.open();

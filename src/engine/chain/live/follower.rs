@@ -22,6 +22,8 @@ use crate::engine::metrics::Event;
 
 /// Where nodes refuse to tell of heads they are asked again after so long.
 const REFUSED: Duration = Duration::from_mins(1);
+/// Who does not tell of so many heads, asked for one after the other, is deaf. One may be on its way.
+const TOO_MANY: u32 = 2;
 
 /// The follower of a chain. He stops when nobody reads any more.
 pub(super) struct Follower {
@@ -39,7 +41,7 @@ struct Seen {
     is_listening: watch::Sender<bool>,
     /// How many heads in a row were asked for that should have been told.
     unheard: AtomicU32,
-    /// They were too many.
+    /// They are too many.
     is_deaf: Notify,
 }
 
@@ -133,7 +135,13 @@ impl Seen {
             loop {
                 let told = tokio::select! {
                     told = line.next() => told,
-                    () = self.is_deaf.notified() => None,
+                    () = self.is_deaf.notified() => {
+                        // It may have been the one before.
+                        if self.unheard.load(Ordering::Relaxed) < TOO_MANY {
+                            continue;
+                        }
+                        None
+                    }
                 };
                 match told {
                     Some(Some(head)) => match self.heard(&head) {
@@ -158,7 +166,7 @@ impl Seen {
             let looked = Instant::now();
             match self.look().await {
                 Ok(true) if *listening.borrow() => {
-                    if self.unheard.fetch_add(1, Ordering::Relaxed) > 0 {
+                    if self.unheard.fetch_add(1, Ordering::Relaxed) + 1 >= TOO_MANY {
                         self.is_deaf.notify_one();
                     }
                 }
@@ -223,23 +231,18 @@ impl Seen {
 
     async fn ask(&self, number: u64) -> Result<Option<Header>> {
         let request = Request::new("eth_getBlockByNumber", format!(r#"["{number:#x}",false]"#))?;
-        let request =
-            Blocks::new(number, number).map(|blocks| request.clone().over(blocks)).unwrap_or(request);
-        let header = match self.chain.request(&request, Timeout::Default).await {
+        let answer = self.chain.request(&request.over(Blocks::one(number)), Timeout::Default).await;
+        let header = match answer {
             Ok(answer) => Header::read(&answer)?,
             Err(error) if error.kind() == Kind::NodeBehind => None,
             Err(error) => return Err(error),
         };
-        match &header {
-            Some(header) if header.point.number != number => {
-                let message =
-                    format!("asked for block {number}, the node gave block {}", header.point.number);
-                Err(Error::new(Kind::Protocol, message).of_chain(Some(self.chain.label())))
-            }
-            _ => {
-                self.chain.scopes().count(Event::GapFilled);
-                Ok(header)
-            }
+        let Some(header) = header else { return Ok(None) };
+        if header.point.number != number {
+            let message = format!("asked for block {number}, the node gave block {}", header.point.number);
+            return Err(Error::new(Kind::Protocol, message).of_chain(Some(self.chain.label())));
         }
+        self.chain.scopes().count(Event::GapFilled);
+        Ok(Some(header))
     }
 }

@@ -31,8 +31,9 @@ impl Trail {
             // What the follower saw last may be some time ago.
             match follower.look().await {
                 Ok(()) => {
-                    if let Some(tip) = news.borrow().tip.clone() {
-                        return Ok(Self { follower, news: news.clone(), walk: Walk::after(tip), patience });
+                    let tip = news.borrow().tip.clone();
+                    if let Some(tip) = tip {
+                        return Ok(Self { follower, news, walk: Walk::after(tip), patience });
                     }
                 }
                 Err(error) => patience.bear(error).await?,
