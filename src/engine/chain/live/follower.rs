@@ -19,6 +19,7 @@ use crate::engine::deadline::Timeout;
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::jsonrpc::Request;
 use crate::engine::metrics::Event;
+use crate::engine::transport::Notice;
 
 /// Where nodes refuse to tell of heads they are asked again after so long.
 const REFUSED: Duration = Duration::from_mins(1);
@@ -50,6 +51,8 @@ struct Seen {
 pub(super) struct News {
     /// The newest block.
     pub tip: Option<Point>,
+    /// When a node was asked, or told by itself, what that is.
+    pub at: Option<Instant>,
     /// Why it may not be, if it could not be asked for the last time.
     pub failure: Option<Error>,
 }
@@ -144,12 +147,12 @@ impl Seen {
                     }
                 };
                 match told {
-                    Some(Some(head)) => match self.heard(&head) {
+                    Some(Notice::Item(head)) => match self.heard(&head, Instant::now()) {
                         Ok(number) => self.chain.router.has_block(line.place, number),
                         Err(_) => break,
                     },
                     // The next one leads over the gap.
-                    Some(None) => {}
+                    Some(Notice::Missed(_)) => {}
                     None => break,
                 }
                 self.unheard.store(0, Ordering::Relaxed);
@@ -198,14 +201,15 @@ impl Seen {
 
     async fn look(&self) -> Result<bool> {
         let newest = Request::bare("eth_getBlockByNumber").with_params(r#"["latest",false]"#);
+        let began = Instant::now();
         let answer = self.chain.request(&newest, Timeout::Default).await?;
         let before = self.news.borrow().tip.clone();
-        self.heard(&answer)?;
+        self.heard(&answer, began)?;
         Ok(self.news.borrow().tip != before)
     }
 
-    /// A node has told of its newest block: its number.
-    fn heard(&self, text: &[u8]) -> Result<u64> {
+    /// A node has told of what has been its newest block at some time since `at`: its number.
+    fn heard(&self, text: &[u8], at: Instant) -> Result<u64> {
         let header =
             Header::read(text)?.ok_or_else(|| Error::new(Kind::NodeBehind, "the node has no block"))?;
         let (number, tip) = (header.point.number, header.point.clone());
@@ -216,6 +220,7 @@ impl Seen {
         self.chain.live.note(None);
         self.news.send_if_modified(|news| {
             let recovered = news.failure.take().is_some();
+            news.at = news.at.max(Some(at));
             if is_news {
                 news.tip = Some(tip);
             }
