@@ -42,7 +42,7 @@ impl Subscription {
     fn running(&self, py: Python<'_>) -> PyResult<Option<Arc<Engine>>> {
         self.0.running(py, |plan| {
             let chain = plan.manager.chain(&plan.chain_id).map_err(|error| to_py(py, error))?;
-            Ok(Engine::new(chain, plan.topic))
+            Ok(Engine::new(chain, plan.topic.clone()))
         })
     }
 
