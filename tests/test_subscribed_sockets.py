@@ -235,13 +235,25 @@ async def test_a_refused_subscription_is_told_and_may_be_tried_again(
     assert [params for params, _ in teller.followed.values()] == [["nonsense", {"a": 1}]]
     await teller.tell({"some": "thing"})
     assert await waiting == {"some": "thing"}
-    # It is refused when it has to be made anew.
+    # It is refused when it has to be made anew. Another has not heard of that, and begins anew after it has.
+    other = manager.subscribe("eth", "nonsense", {"a": 1})
+    await other.__aenter__()
     teller.refusing = {"code": -32602, "message": "no more nonsense"}
     waiting = asyncio.ensure_future(reader.__anext__())
     await teller.close_all()
     with pytest.raises(RpcError, match="no more nonsense"):
         await asyncio.wait_for(waiting, 10)
+    teller.refusing = None
+    waiting = asyncio.ensure_future(reader.__anext__())
+    await until(lambda: teller.follows(["nonsense", {"a": 1}]))
+    with pytest.raises(RpcError, match="no more nonsense"):
+        await asyncio.wait_for(anext(other), 10)
+    again = asyncio.ensure_future(other.__anext__())
+    await asyncio.sleep(0.05)
+    await teller.tell(7)
+    assert [await waiting, await again] == [7, 7]
     await reader.aclose()
+    await other.aclose()
 
 
 async def test_other_methods_are_subscribed_by_their_names(manager: ChainManager, teller: Teller) -> None:

@@ -309,30 +309,32 @@ async def test_readers_share_who_follows_the_chain(chain: ChainManager, node: Fa
 
 
 async def test_a_node_that_lags_is_not_believed(manager: ChainManager, new_node: NewNode) -> None:
-    """Two nodes of one chain: the quicker one has the newest two blocks only later."""
+    """Two nodes of one chain: the one that is quicker with logs has the newest two blocks only later."""
     head = 10
 
-    def serve(node: FaultServer, lag: int, delay: float) -> None:
+    def serve(node: FaultServer, lag: int, blocks: float, logs: float) -> None:
         def block(params: Any) -> Any:
             number = head - lag if params[0] == "latest" else int(params[0], 16)
             there = number <= head - lag
             text = {"number": hex(number), "hash": f"0x{number:064x}", "parentHash": f"0x{number - 1:064x}"}
-            return Reply(text if there else None, delay=delay)
+            return Reply(text if there else None, delay=blocks)
 
-        def logs(params: Any) -> Any:
+        def search(params: Any) -> Any:
             number = int(params[0]["blockHash"], 16)
             log = {"blockNumber": hex(number), "blockHash": f"0x{number:064x}", "logIndex": "0x0"}
             # It does not say that it does not know the block.
-            return Reply([log] if number <= head - lag else [], delay=delay)
+            return Reply([log] if number <= head - lag else [], delay=logs)
 
-        node.on("eth_blockNumber", lambda _: Reply(hex(head - lag), delay=delay))
+        node.on("eth_blockNumber", lambda _: Reply(hex(head - lag), delay=blocks))
         node.on("eth_getBlockByNumber", block)
-        node.on("eth_getLogs", logs)
+        node.on("eth_getLogs", search)
 
     behind, ahead = new_node(), new_node()
-    serve(behind, 2, 0)
-    serve(ahead, 0, 0.02)
+    serve(behind, 2, 0.02, 0)
+    serve(ahead, 0, 0, 0.02)
     await manager.connect_to_chain("eth", [behind.url, ahead.url], hedging=False)
+    # Who is quicker is known.
+    await manager.request_many("eth", [("eth_getLogs", [{"blockHash": "0x1"}])] * 20, concurrency=2)
     async with manager.subscribe("eth", "logs") as logs, manager.subscribe("eth", "newHeads") as heads:
         for _ in range(20):
             head += 1
