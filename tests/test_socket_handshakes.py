@@ -17,12 +17,13 @@ from genesis_replicator import (
     ChainManager,
     ConfigurationError,
     ConnectionPool,
+    ConnectTimeoutError,
     HttpStatusError,
     ProviderRateLimitError,
     SecurityError,
     TlsError,
 )
-from genesis_replicator.testing import Authority
+from genesis_replicator.testing import Authority, Timeout, ToxicProxy
 from servers.guide import KEY
 from servers.socket_node import Socket, SocketNode, result
 from servers.wait import soon
@@ -91,6 +92,37 @@ async def test_a_refused_handshake_is_the_error_of_its_status(
         if isinstance(caught.value, ProviderRateLimitError):
             assert caught.value.retry_after == 7
         assert KEY not in f"{caught.value} {caught.value!r} {vars(caught.value)}"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (b"", "the connection ended"),
+        (b"hello\r\n\r\n", "the answer is not that of a WebSocket"),
+        (b"HTTP/1.1 101 Yes\r\nUpgrade: websocket\r\n\r\n", "the answer is not that of a WebSocket"),
+    ],
+)
+async def test_what_is_no_handshake_is_told(said: bytes, told: str) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said)
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with ConnectionPool(f"ws://127.0.0.1:{port}/{KEY}") as pool:
+            with pytest.raises(ChainConnectionError, match=told) as caught:
+                await ask(pool)
+    assert KEY not in str(caught.value)
+
+
+async def test_a_handshake_that_is_not_answered_is_a_connect_timeout(socket_node: SocketNode) -> None:
+    with ToxicProxy(socket_node.url) as proxy:
+        proxy.add(Timeout())
+        async with ConnectionPool(proxy.url) as pool:
+            with pytest.raises(ConnectTimeoutError):
+                await soon(pool.acquire(timeout=0.1))
 
 
 async def test_a_node_that_refuses_for_its_rate_is_left_alone_as_long_as_it_asks(

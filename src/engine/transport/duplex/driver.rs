@@ -23,6 +23,8 @@ const LEAST: u64 = 10 * 1024;
 /// How long a farewell may take: a peer that reads nothing hears none.
 const FAREWELL: Duration = Duration::from_millis(100);
 
+const CUT: &str = "the connection was cut";
+
 /// What comes on a socket.
 pub(super) enum Incoming {
     /// A whole message.
@@ -87,7 +89,9 @@ pub(super) fn start(
     let ending = Ending::new(&line.life, closed);
     let line = Arc::clone(line);
     ending.after(async move {
-        let end = run(reader, &mut writer, outgoing, &line).await;
+        let line = Told(line);
+        let line = &line.0;
+        let end = run(reader, &mut writer, outgoing, line).await;
         line.life.end();
         if line.book.end(&end) {
             line.life.break_off();
@@ -98,6 +102,16 @@ pub(super) fn start(
     queue
 }
 
+/// Tells everybody who waits that this is the end, should the task end before it has.
+struct Told(Arc<Line>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.0.life.end();
+        self.0.book.end(&End::of_connection(CUT));
+    }
+}
+
 async fn run(
     mut reader: impl Reader,
     writer: &mut impl Writer,
@@ -106,7 +120,7 @@ async fn run(
 ) -> End {
     tokio::select! {
         biased;
-        () = line.cut.notified() => End::of_connection("the connection was cut"),
+        () = line.cut.notified() => End::of_connection(CUT),
         end = read(&mut reader, line) => end,
         end = write(writer, outgoing, line) => end,
         end = line.watched() => end,

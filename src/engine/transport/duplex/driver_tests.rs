@@ -122,6 +122,28 @@ async fn cut_with_a_peer_that_reads_nothing_it_ends_all_the_same() {
     assert!(wire.is_closed.load(Ordering::SeqCst));
 }
 
+/// Fails in a way that nobody has thought of.
+struct Broken;
+
+impl Reader for Broken {
+    async fn next(&mut self) -> Result<Incoming, End> {
+        sleep(Duration::from_millis(1)).await;
+        unreachable!("it must not happen")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_is_told_of_the_end_even_if_the_task_does_not_end_as_it_should() {
+    let (ours, _node) = duplex(ROOM);
+    let (_, writer) = ipc::halves(Socket::of(ours, Arc::new(())), 1 << 16);
+    let line = Arc::new(Line::new(Life::new(LastWords::default()), None));
+    let queue = start(Broken, writer, &line, || ());
+    let answer = line.book.enter(1..2, false).unwrap();
+    queue.send(Outgoing { first: 1, text: "[1]".into() }).await.unwrap();
+    assert!(matches!(answer.await.unwrap(), Err(SendError::Unanswered(_))));
+    line.life.closed().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_silent_peer_is_gone_after_half_a_minute_and_its_callers_are_told() {
     let mut wire = wire(true);

@@ -117,10 +117,14 @@ impl Duplex {
             return Err(SendError::NotSent);
         }
         call.enter(Phase::Receive);
-        // Everybody is told, be it that it has ended.
-        let (body, notices) = answer.await.unwrap_or(Err(SendError::NotSent))?;
+        let (body, notices) = answer.await.unwrap_or_else(|_| Err(unheard()))?;
         Ok((Reply { status: 200, headers: HeaderMap::new(), body }, notices))
     }
+}
+
+/// The error if nobody tells what became of a request, which may have been sent. Everybody is told.
+fn unheard() -> SendError {
+    SendError::Failed(Error::new(Kind::ConnectionClosed, "the connection has ended"))
 }
 
 /// A request under way, which the book forgets when it is given up.

@@ -9,6 +9,7 @@ use http::header::{CONNECTION, HOST, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, U
 use http::{HeaderValue, Request};
 use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
@@ -120,16 +121,15 @@ fn request(target: &Target, access: Option<&Access>) -> Result<Request<()>> {
 
 /// Why there is no WebSocket. A status says it best; the library's own words may hold what the node sent.
 fn refused(route: &Route, error: &tungstenite::Error) -> Error {
-    match error {
-        tungstenite::Error::Http(response) => status_error(response.status().as_u16(), response.headers()),
-        tungstenite::Error::Io(_) => {
-            let message = format!("{} closed the connection during the WebSocket handshake", route.target);
-            Error::new(Kind::ChainConnection, message)
+    let reason = match error {
+        tungstenite::Error::Http(answer) => return status_error(answer.status().as_u16(), answer.headers()),
+        tungstenite::Error::Io(_) | tungstenite::Error::Protocol(ProtocolError::HandshakeIncomplete) => {
+            "the connection ended"
         }
-        _ => {
-            Error::new(Kind::ChainConnection, format!("the WebSocket handshake with {} failed", route.target))
-        }
-    }
+        _ => "the answer is not that of a WebSocket",
+    };
+    let message = format!("the WebSocket handshake with {} failed: {reason}", route.target);
+    Error::new(Kind::ChainConnection, message)
 }
 
 /// Who is at the other end, and knows our secrets.
@@ -191,8 +191,8 @@ impl Reader for WsReader {
     }
 }
 
-fn is_mere_end(error: &tungstenite::error::ProtocolError) -> bool {
-    matches!(error, tungstenite::error::ProtocolError::ResetWithoutClosingHandshake)
+fn is_mere_end(error: &ProtocolError) -> bool {
+    matches!(error, ProtocolError::ResetWithoutClosingHandshake)
 }
 
 fn garbled() -> End {
