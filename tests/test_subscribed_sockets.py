@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from genesis_replicator import ChainManager, MethodNotSupportedError, PoolClosedError, RpcError
+from servers.readers import counted, take
 from servers.socket_node import Socket, SocketNode, result
 from servers.wait import until
 
@@ -96,20 +97,9 @@ async def teller(manager: ChainManager, new_teller: NewTeller) -> AsyncIterator[
     await manager.stop()
 
 
-async def take(items: AsyncIterator[Any], number: int) -> list[Any]:
-    """The next items."""
-    async with asyncio.timeout(30):
-        return [await anext(items) for _ in range(number)]
-
-
 async def numbers(heads: AsyncIterator[Any], number: int) -> list[int]:
     """The numbers of the next heads."""
     return [int(head["number"], 16) for head in await take(heads, number)]
-
-
-async def counted(manager: ChainManager, name: str) -> Any:
-    """One of the chain's counts."""
-    return (await manager.get_pool_metrics("eth"))[name]
 
 
 async def test_all_readers_share_one_subscription(manager: ChainManager, teller: Teller) -> None:
