@@ -102,6 +102,8 @@ enum Event {
     Read(usize, usize),
     /// Nodes of the branch before the last parting answer.
     Stale(usize),
+    /// One half of each answer is of that branch, the other of the chain.
+    Mixed(usize),
     /// A look is given up.
     Cancel,
     Doubt,
@@ -114,6 +116,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (2..20_usize).prop_map(|depth| Event::Part(depth, (depth as u64).saturating_sub(3).max(1))),
         5 => (1..60_usize, 0..3_usize).prop_map(|(steps, lag)| Event::Read(steps, lag)),
         1 => (1..5_usize).prop_map(Event::Stale),
+        1 => (1..5_usize).prop_map(Event::Mixed),
         1 => Just(Event::Cancel),
         1 => Just(Event::Doubt),
     ]
@@ -140,6 +143,14 @@ proptest! {
                 },
                 Event::Stale(steps) => for _ in 0..steps {
                     step(&mut walk, &mut reader, chain.tip(), |blocks| before.answer(blocks, 0));
+                },
+                Event::Mixed(steps) => for _ in 0..steps {
+                    step(&mut walk, &mut reader, chain.tip(), |blocks| {
+                        let mut answer = before.answer(blocks, 0);
+                        let half = answer.len() / 2;
+                        answer.splice(half.., chain.answer(blocks, 0).into_iter().skip(half));
+                        answer
+                    });
                 },
                 Event::Cancel => if walk.ahead().is_empty() {
                     walk.look(chain.tip());
