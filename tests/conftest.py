@@ -13,7 +13,9 @@ import pytest
 
 from genesis_replicator.testing import FaultServer
 from servers import anvil as anvil_server
+from servers import devnet
 from servers import redis as redis_server
+from servers.devnet import Devnet
 from servers.redis import RedisServer
 from servers.socket_node import SocketNode
 
@@ -111,6 +113,28 @@ async def chain(manager: ChainManager, node: FaultServer) -> ChainManager:
     """The manager, connected to the scripted node as "eth"."""
     await manager.connect_to_chain("eth", node.url)
     return manager
+
+
+@pytest.fixture
+def net(anvil_command: str) -> Iterator[Devnet]:
+    """A chain of this test's own, with three blocks."""
+    with devnet.running(anvil_command) as net:
+        net.mine(3)
+        yield net
+
+
+@pytest.fixture(params=["http", "ws"])
+def url(request: pytest.FixtureRequest, net: Devnet) -> str:
+    """Where it is, with and without sockets."""
+    return net.url.replace("http", request.param)
+
+
+@pytest.fixture
+async def eth(manager: ChainManager, url: str) -> AsyncIterator[ChainManager]:
+    """The manager, connected to it as "eth"."""
+    await manager.connect_to_chain("eth", url)
+    yield manager
+    await manager.stop()
 
 
 @pytest.fixture(autouse=True)

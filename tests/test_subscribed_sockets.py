@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from genesis_replicator import ChainManager, MethodNotSupportedError, PoolClosedError, RpcError
+from servers.readers import counted, take
 from servers.socket_node import Socket, SocketNode, result
 from servers.wait import until
 
@@ -96,20 +97,9 @@ async def teller(manager: ChainManager, new_teller: NewTeller) -> AsyncIterator[
     await manager.stop()
 
 
-async def take(items: AsyncIterator[Any], number: int) -> list[Any]:
-    """The next items."""
-    async with asyncio.timeout(30):
-        return [await anext(items) for _ in range(number)]
-
-
 async def numbers(heads: AsyncIterator[Any], number: int) -> list[int]:
     """The numbers of the next heads."""
     return [int(head["number"], 16) for head in await take(heads, number)]
-
-
-async def counted(manager: ChainManager, name: str) -> Any:
-    """One of the chain's counts."""
-    return (await manager.get_pool_metrics("eth"))[name]
 
 
 async def test_all_readers_share_one_subscription(manager: ChainManager, teller: Teller) -> None:
@@ -235,13 +225,25 @@ async def test_a_refused_subscription_is_told_and_may_be_tried_again(
     assert [params for params, _ in teller.followed.values()] == [["nonsense", {"a": 1}]]
     await teller.tell({"some": "thing"})
     assert await waiting == {"some": "thing"}
-    # It is refused when it has to be made anew.
+    # It is refused when it has to be made anew. Another has not heard of that, and begins anew after it has.
+    other = manager.subscribe("eth", "nonsense", {"a": 1})
+    await other.__aenter__()
     teller.refusing = {"code": -32602, "message": "no more nonsense"}
     waiting = asyncio.ensure_future(reader.__anext__())
     await teller.close_all()
     with pytest.raises(RpcError, match="no more nonsense"):
         await asyncio.wait_for(waiting, 10)
+    teller.refusing = None
+    waiting = asyncio.ensure_future(reader.__anext__())
+    await until(lambda: teller.follows(["nonsense", {"a": 1}]))
+    with pytest.raises(RpcError, match="no more nonsense"):
+        await asyncio.wait_for(anext(other), 10)
+    again = asyncio.ensure_future(other.__anext__())
+    await asyncio.sleep(0.05)
+    await teller.tell(7)
+    assert [await waiting, await again] == [7, 7]
     await reader.aclose()
+    await other.aclose()
 
 
 async def test_other_methods_are_subscribed_by_their_names(manager: ChainManager, teller: Teller) -> None:
@@ -266,6 +268,32 @@ async def test_what_is_pushed_is_let_go_where_it_is_not_read(manager: ChainManag
         await until(lambda: slow.missed == 45)
         assert await take(slow, 5) == [45, 46, 47, 48, 49]
         assert other.missed == 0
+
+
+async def test_a_beginning_that_is_given_up_leaves_nothing(manager: ChainManager, teller: Teller) -> None:
+    answering = asyncio.Event()
+
+    async def slow(socket: Socket, call: Any) -> None:
+        if call["method"] == "eth_subscribe":
+            await answering.wait()
+        await teller.listen(socket, call)
+
+    teller.answer = slow
+    one, other = (manager.subscribe("eth", "newPendingTransactions") for _ in range(2))
+    first = asyncio.ensure_future(one.__anext__())
+    for _ in range(3):
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(other.__aenter__(), 0.05)
+    second = asyncio.ensure_future(other.__anext__())
+    answering.set()
+    await until(lambda: teller.followed)
+    await teller.tell("0xa")
+    assert [await first, await second] == ["0xa", "0xa"]
+    await teller.tell("0xb")
+    assert [await anext(one), await anext(other)] == ["0xb", "0xb"]
+    assert teller.count("eth_subscribe") == 1
+    await one.aclose()
+    await other.aclose()
 
 
 async def test_a_reader_of_what_is_pushed_is_told_when_the_chain_is_disconnected(

@@ -46,7 +46,7 @@ impl LogStream {
     fn running(&self, py: Python<'_>) -> PyResult<Option<Arc<Engine>>> {
         self.0.running(py, |search| {
             let chain = search.manager.chain(&search.chain_id).map_err(|error| to_py(py, error))?;
-            Ok(Engine::new(chain, search.filter, search.options))
+            Ok(Engine::new(chain, search.filter.clone(), search.options))
         })
     }
 }

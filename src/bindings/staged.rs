@@ -30,18 +30,16 @@ impl<P, W: Ends> Staged<P, W> {
         Self(Owned::new(Mutex::new(Stage::New(plan))))
     }
 
-    /// The work; it begins now, in the context of the runtime, if it has not. `None` after the end.
-    pub fn running(&self, py: Python<'_>, begin: impl FnOnce(P) -> PyResult<W>) -> PyResult<Option<Arc<W>>> {
+    /// The work; it begins now, in the context of the runtime, if it has not. `None` after the end. What cannot begin may
+    /// do so later.
+    pub fn running(&self, py: Python<'_>, begin: impl FnOnce(&P) -> PyResult<W>) -> PyResult<Option<Arc<W>>> {
         let mut stage = lock(self.0.get()?);
-        match std::mem::replace(&mut *stage, Stage::Closed) {
-            Stage::New(plan) => {
-                let io = runtime::io(py)?;
-                let runtime = io.enter();
-                let work = Arc::new(begin(plan)?);
-                drop(runtime);
-                *stage = Stage::Open(work, io);
-            }
-            other => *stage = other,
+        if let Stage::New(plan) = &*stage {
+            let io = runtime::io(py)?;
+            let runtime = io.enter();
+            let work = Arc::new(begin(plan)?);
+            drop(runtime);
+            *stage = Stage::Open(work, io);
         }
         Ok(match &*stage {
             Stage::Open(work, _) => Some(Arc::clone(work)),

@@ -42,7 +42,7 @@ impl Subscription {
     fn running(&self, py: Python<'_>) -> PyResult<Option<Arc<Engine>>> {
         self.0.running(py, |plan| {
             let chain = plan.manager.chain(&plan.chain_id).map_err(|error| to_py(py, error))?;
-            Ok(Engine::new(chain, plan.topic))
+            Ok(Engine::new(chain, plan.topic.clone()))
         })
     }
 
@@ -58,7 +58,7 @@ impl Subscription {
 
 #[pymethods]
 impl Subscription {
-    /// How many items were let go so far because they were read too slowly. Heads and logs never are.
+    /// While it is open, how many items were let go because they were read too slowly. Heads and logs never are.
     #[getter]
     fn missed(&self) -> PyResult<u64> {
         Ok(self.0.open()?.map_or(0, |engine| engine.missed()))

@@ -16,6 +16,12 @@ impl Blocks {
         (first <= last).then_some(Self { first, last })
     }
 
+    /// One block.
+    #[must_use]
+    pub const fn one(block: u64) -> Self {
+        Self { first: block, last: block }
+    }
+
     /// The number of the first.
     #[must_use]
     pub const fn first(self) -> u64 {
@@ -76,6 +82,6 @@ mod tests {
             all.split_at(u64::MAX),
             (Blocks::new(0, u64::MAX - 1).unwrap(), Blocks::new(u64::MAX, u64::MAX))
         );
-        assert_eq!(Blocks::new(2, 1), None);
+        assert_eq!((Blocks::new(2, 1), Blocks::new(2, 2)), (None, Some(Blocks::one(2))));
     }
 }

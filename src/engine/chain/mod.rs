@@ -212,11 +212,6 @@ impl Chain {
         self.pools().for_each(Pool::dismiss);
     }
 
-    /// The connections to the endpoint that does best, for what has to stay at one.
-    fn pick(&self) -> Result<&Pool> {
-        self.router.best().map(Endpoint::pool)
-    }
-
     /// The connections to its first endpoint. Settings are the same for all.
     fn pool(&self) -> &Pool {
         self.router.first().pool()

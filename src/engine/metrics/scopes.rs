@@ -40,7 +40,12 @@ impl Scopes {
 
     /// Count one event.
     pub fn count(&self, event: Event) {
-        self.each(|counters| counters.count(event));
+        self.count_all(event, 1);
+    }
+
+    /// Count so many events.
+    pub fn count_all(&self, event: Event, times: u64) {
+        self.each(|counters| counters.count(event, times));
     }
 
     /// Record how long something took.

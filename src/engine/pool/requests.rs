@@ -197,9 +197,7 @@ impl Pool {
     }
 
     async fn stream(&self, call: &Call) -> Result<Carrier> {
-        if !self.owes_another()
-            && let Some(stream) = self.sharing().join(self)
-        {
+        if let Some(stream) = self.sharing().join(self) {
             return Ok(Carrier::Shared(stream));
         }
         match self.stream_at_once(call).await? {

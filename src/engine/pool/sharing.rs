@@ -34,9 +34,16 @@ struct Shared {
     lease: Lease,
     transport: Arc<dyn Transport>,
     load: usize,
+    /// How many of the places are those of subscriptions, which do not end by themselves.
+    lasting: usize,
 }
 
 impl Shared {
+    /// Whether another may come. One that is owed to somebody else takes nobody on, unless it cannot be let go anyway.
+    fn takes(&self, is_owed: bool) -> bool {
+        self.has_room() && (!is_owed || self.lasting > 0)
+    }
+
     fn has_room(&self) -> bool {
         // One that is due to be closed takes nobody on, or it would never be.
         let is_due = self.lease.conn().is_none_or(|conn| conn.verdict(Instant::now()).is_some());
@@ -49,9 +56,22 @@ pub(super) struct Stream {
     pool: Pool,
     key: u64,
     transport: Arc<dyn Transport>,
+    /// Whether it is that of a subscription.
+    lasts: bool,
 }
 
 impl Stream {
+    /// It is kept for as long as a subscription lasts, and its connection with it: those who wait may join, whomever it
+    /// was owed to.
+    pub(super) fn last(&mut self) {
+        let sharing = self.pool.sharing();
+        if let Some(shared) = sharing.lock().shared.iter_mut().find(|shared| shared.key == self.key) {
+            shared.lasting += 1;
+            self.lasts = true;
+        }
+        sharing.serve(&self.pool, self.key);
+    }
+
     pub(super) const fn transport(&self) -> &Arc<dyn Transport> {
         &self.transport
     }
@@ -67,14 +87,23 @@ impl Stream {
 impl Sharing {
     /// A place on a connection that is shared already, the least busy one. Whoever waits goes first.
     pub(super) fn join(&self, pool: &Pool) -> Option<Stream> {
+        let is_owed = pool.owes_another();
         let mut state = self.lock();
         if state.waiters.iter().any(|waiter| !waiter.is_closed()) {
             return None;
         }
-        let shared =
-            state.shared.iter_mut().filter(|shared| shared.has_room()).min_by_key(|shared| shared.load)?;
+        let shared = state
+            .shared
+            .iter_mut()
+            .filter(|shared| shared.takes(is_owed))
+            .min_by_key(|shared| shared.load)?;
         shared.load += 1;
-        Some(Stream { pool: pool.clone(), key: shared.key, transport: Arc::clone(&shared.transport) })
+        Some(Stream {
+            pool: pool.clone(),
+            key: shared.key,
+            transport: Arc::clone(&shared.transport),
+            lasts: false,
+        })
     }
 
     /// Wait in line for a place.
@@ -109,44 +138,53 @@ impl Sharing {
             state.next += 1;
             let key = state.next;
             // Counted once for the publisher, who has the first place on it.
-            state.shared.push(Shared { key, lease, transport: Arc::clone(&transport), load: 1 });
+            state.shared.push(Shared { key, lease, transport: Arc::clone(&transport), load: 1, lasting: 0 });
             key
         };
-        let own = Stream { pool: pool.clone(), key, transport };
-        while let Some((waiter, stream)) = self.next_served(pool, key) {
+        let own = Stream { pool: pool.clone(), key, transport, lasts: false };
+        while let Some((waiter, stream)) = self.next_served(pool, key, false) {
             drop(waiter.send(Ok(stream)));
         }
         own
     }
 
     /// Another waiter and its place on `key`, if there is room.
-    fn next_served(&self, pool: &Pool, key: u64) -> Option<(oneshot::Sender<Result<Stream>>, Stream)> {
+    fn next_served(
+        &self,
+        pool: &Pool,
+        key: u64,
+        is_owed: bool,
+    ) -> Option<(oneshot::Sender<Result<Stream>>, Stream)> {
         let mut state = self.lock();
         while state.waiters.front().is_some_and(oneshot::Sender::is_closed) {
             state.waiters.pop_front();
         }
-        let place = state.shared.iter().position(|shared| shared.key == key && shared.has_room())?;
+        let place = state.shared.iter().position(|shared| shared.key == key && shared.takes(is_owed))?;
         let waiter = state.waiters.pop_front()?;
         let shared = &mut state.shared[place];
         shared.load += 1;
-        let stream = Stream { pool: pool.clone(), key, transport: Arc::clone(&shared.transport) };
+        let stream =
+            Stream { pool: pool.clone(), key, transport: Arc::clone(&shared.transport), lasts: false };
         Some((waiter, stream))
     }
 
-    /// A place came free: it goes to the next in line, and so do others that a server's new limit has made, unless
-    /// another chain has waited too long for the connection.
-    fn leave(&self, pool: &Pool, key: u64) {
+    /// Those who wait get the places on `key` that are free, unless another chain has waited too long for the connection.
+    fn serve(&self, pool: &Pool, key: u64) {
+        while let Some((waiter, stream)) = self.next_served(pool, key, pool.owes_another()) {
+            drop(waiter.send(Ok(stream)));
+        }
+    }
+
+    /// A place came free: it goes to the next in line, and so do others that a server's new limit has made.
+    fn leave(&self, pool: &Pool, key: u64, lasts: bool) {
         {
             let mut state = self.lock();
             if let Some(shared) = state.shared.iter_mut().find(|shared| shared.key == key) {
                 shared.load -= 1;
+                shared.lasting -= usize::from(lasts);
             }
         }
-        while !pool.owes_another()
-            && let Some((waiter, stream)) = self.next_served(pool, key)
-        {
-            drop(waiter.send(Ok(stream)));
-        }
+        self.serve(pool, key);
         self.retire(key);
     }
 
@@ -167,6 +205,6 @@ impl Sharing {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.pool.sharing().leave(&self.pool, self.key);
+        self.pool.sharing().leave(&self.pool, self.key, self.lasts);
     }
 }

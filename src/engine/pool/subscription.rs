@@ -46,14 +46,17 @@ impl Pool {
         let subscribe = Subscribe(One { id: self.next_id(1), request });
         let result = call.bound(pin!(self.exchange_on(None, &subscribe, timeout, call))).await;
         let result = result.unwrap_or_else(|| Err(self.timed_out(call)));
-        let ((id, notices), carrier) = self.finished(request.method(), began.elapsed(), result)?;
+        let ((id, notices), mut carrier) = self.finished(request.method(), began.elapsed(), result)?;
+        if let Carrier::Shared(stream) = &mut carrier {
+            stream.last();
+        }
         Ok(Subscription { id, notices, carrier, pool: self.clone() })
     }
 }
 
 impl Subscription {
-    /// What it brings next; `None` when the connection has ended, or is to be replaced: it would keep it for ever. Given
-    /// up, it loses nothing.
+    /// What it brings next; `None` when the connection has ended, or is to be replaced: it would keep it for ever. What
+    /// had come by then is given first. Given up, it loses nothing.
     pub async fn next(&mut self) -> Option<Notice> {
         let due = self.carrier.due_at();
         let replaced = async {
@@ -64,7 +67,10 @@ impl Subscription {
         };
         tokio::select! {
             biased;
-            () = replaced => None,
+            () = replaced => {
+                self.notices.end();
+                self.notices.next().await
+            }
             notice = self.notices.next() => notice,
         }
     }

@@ -81,8 +81,9 @@ impl Finality {
     }
 }
 
+/// Who may not be who it was is not believed.
 fn is_asked(endpoint: &Endpoint) -> bool {
-    endpoint.circuit() == Circuit::Closed
+    endpoint.circuit() == Circuit::Closed && !endpoint.is_doubted()
 }
 
 /// The last block that is final to one endpoint.

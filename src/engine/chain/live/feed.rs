@@ -15,6 +15,7 @@ use crate::engine::chain::driven::Driven;
 use crate::engine::error::{Error, Result};
 use crate::engine::jsonrpc::Request;
 use crate::engine::log::{Area, Level};
+use crate::engine::transport::Notice;
 
 /// What is subscribed to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -109,11 +110,11 @@ impl Readers {
                 Err(error) => return error,
             };
             self.open();
-            while let Some(item) = line.next().await {
+            while let Some(notice) = line.next().await {
                 upstream.brought();
-                match item {
-                    Some(item) => self.tell(&item),
-                    None => self.each(|mailbox| mailbox.miss(1)),
+                match notice {
+                    Notice::Item(item) => self.tell(&item),
+                    Notice::Missed(count) => self.each(|mailbox| mailbox.miss(count)),
                 }
             }
         }

@@ -19,9 +19,12 @@ use crate::engine::deadline::Timeout;
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::jsonrpc::Request;
 use crate::engine::metrics::Event;
+use crate::engine::transport::Notice;
 
 /// Where nodes refuse to tell of heads they are asked again after so long.
 const REFUSED: Duration = Duration::from_mins(1);
+/// Who does not tell of so many heads, asked for one after the other, is deaf. One may be on its way.
+const TOO_MANY: u32 = 2;
 
 /// The follower of a chain. He stops when nobody reads any more.
 pub(super) struct Follower {
@@ -39,7 +42,7 @@ struct Seen {
     is_listening: watch::Sender<bool>,
     /// How many heads in a row were asked for that should have been told.
     unheard: AtomicU32,
-    /// They were too many.
+    /// They are too many.
     is_deaf: Notify,
 }
 
@@ -48,6 +51,8 @@ struct Seen {
 pub(super) struct News {
     /// The newest block.
     pub tip: Option<Point>,
+    /// When a node was asked, or told by itself, what that is.
+    pub at: Option<Instant>,
     /// Why it may not be, if it could not be asked for the last time.
     pub failure: Option<Error>,
 }
@@ -133,15 +138,21 @@ impl Seen {
             loop {
                 let told = tokio::select! {
                     told = line.next() => told,
-                    () = self.is_deaf.notified() => None,
+                    () = self.is_deaf.notified() => {
+                        // It may have been the one before.
+                        if self.unheard.load(Ordering::Relaxed) < TOO_MANY {
+                            continue;
+                        }
+                        None
+                    }
                 };
                 match told {
-                    Some(Some(head)) => match self.heard(&head) {
+                    Some(Notice::Item(head)) => match self.heard(&head, Instant::now()) {
                         Ok(number) => self.chain.router.has_block(line.place, number),
                         Err(_) => break,
                     },
                     // The next one leads over the gap.
-                    Some(None) => {}
+                    Some(Notice::Missed(_)) => {}
                     None => break,
                 }
                 self.unheard.store(0, Ordering::Relaxed);
@@ -158,7 +169,7 @@ impl Seen {
             let looked = Instant::now();
             match self.look().await {
                 Ok(true) if *listening.borrow() => {
-                    if self.unheard.fetch_add(1, Ordering::Relaxed) > 0 {
+                    if self.unheard.fetch_add(1, Ordering::Relaxed) + 1 >= TOO_MANY {
                         self.is_deaf.notify_one();
                     }
                 }
@@ -190,14 +201,15 @@ impl Seen {
 
     async fn look(&self) -> Result<bool> {
         let newest = Request::bare("eth_getBlockByNumber").with_params(r#"["latest",false]"#);
+        let began = Instant::now();
         let answer = self.chain.request(&newest, Timeout::Default).await?;
         let before = self.news.borrow().tip.clone();
-        self.heard(&answer)?;
+        self.heard(&answer, began)?;
         Ok(self.news.borrow().tip != before)
     }
 
-    /// A node has told of its newest block: its number.
-    fn heard(&self, text: &[u8]) -> Result<u64> {
+    /// A node has told of what has been its newest block at some time since `at`: its number.
+    fn heard(&self, text: &[u8], at: Instant) -> Result<u64> {
         let header =
             Header::read(text)?.ok_or_else(|| Error::new(Kind::NodeBehind, "the node has no block"))?;
         let (number, tip) = (header.point.number, header.point.clone());
@@ -208,6 +220,7 @@ impl Seen {
         self.chain.live.note(None);
         self.news.send_if_modified(|news| {
             let recovered = news.failure.take().is_some();
+            news.at = news.at.max(Some(at));
             if is_news {
                 news.tip = Some(tip);
             }
@@ -223,23 +236,18 @@ impl Seen {
 
     async fn ask(&self, number: u64) -> Result<Option<Header>> {
         let request = Request::new("eth_getBlockByNumber", format!(r#"["{number:#x}",false]"#))?;
-        let request =
-            Blocks::new(number, number).map(|blocks| request.clone().over(blocks)).unwrap_or(request);
-        let header = match self.chain.request(&request, Timeout::Default).await {
+        let answer = self.chain.request(&request.over(Blocks::one(number)), Timeout::Default).await;
+        let header = match answer {
             Ok(answer) => Header::read(&answer)?,
             Err(error) if error.kind() == Kind::NodeBehind => None,
             Err(error) => return Err(error),
         };
-        match &header {
-            Some(header) if header.point.number != number => {
-                let message =
-                    format!("asked for block {number}, the node gave block {}", header.point.number);
-                Err(Error::new(Kind::Protocol, message).of_chain(Some(self.chain.label())))
-            }
-            _ => {
-                self.chain.scopes().count(Event::GapFilled);
-                Ok(header)
-            }
+        let Some(header) = header else { return Ok(None) };
+        if header.point.number != number {
+            let message = format!("asked for block {number}, the node gave block {}", header.point.number);
+            return Err(Error::new(Kind::Protocol, message).of_chain(Some(self.chain.label())));
         }
+        self.chain.scopes().count(Event::GapFilled);
+        Ok(Some(header))
     }
 }

@@ -71,7 +71,7 @@ impl Mailbox {
         let is_first = mail.missed == 0;
         mail.missed += count;
         drop(mail);
-        self.scopes.count(Event::ItemDropped);
+        self.scopes.count_all(Event::ItemDropped, count);
         is_first
     }
 
@@ -123,7 +123,8 @@ mod tests {
         let mailbox = mailbox();
         let firsts: Vec<_> = ["1", "2", "3", "4"].map(|item| mailbox.put(item.into())).into();
         assert_eq!((firsts, mailbox.missed()), (vec![false, false, true, false], 2));
-        assert_eq!(mailbox.scopes.own().counted(Event::ItemDropped), 2);
+        mailbox.miss(5);
+        assert_eq!((mailbox.missed(), mailbox.scopes.own().counted(Event::ItemDropped)), (7, 7));
         assert_eq!(
             (&*mailbox.take().await.unwrap(), &*mailbox.take().await.unwrap()),
             (&b"3"[..], &b"4"[..])

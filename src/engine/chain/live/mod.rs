@@ -28,6 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use self::feed::{Feed, Plan};
 use self::follower::Follower;
@@ -37,6 +38,7 @@ use self::mailbox::Mailbox;
 use self::topic::What;
 use self::trail::Trail;
 use super::Chain;
+use super::logs::LogFilter;
 use crate::engine::deadline::Call;
 use crate::engine::error::{Error, Kind, Phase, Result};
 use crate::engine::metrics::{Gauge, Portion};
@@ -72,15 +74,26 @@ pub struct Subscription {
     closed: watch::Sender<bool>,
 }
 
+/// A reader who has begun, or is about to: whoever gives up a wait for that leaves it here.
 struct Open {
     reader: Reader,
-    _counted: Portion,
+    has_begun: bool,
+    counted: Portion,
 }
 
 enum Reader {
+    /// Who is to walk along the chain and waits to hear where it ends.
+    New(Start),
     Heads(Heads),
     Logs(Logs),
     Fed(Fed),
+}
+
+/// From when on a reader reads: heads, or the logs that pass the filter.
+struct Start {
+    follower: Arc<Follower>,
+    since: Instant,
+    filter: Option<LogFilter>,
 }
 
 /// A reader of what is pushed.
@@ -161,10 +174,7 @@ impl Subscription {
     pub async fn begin(&self) -> Result<()> {
         let begin = async {
             let mut reader = self.reader.lock().await;
-            if reader.is_none() {
-                *reader = Some(self.open().await?);
-            }
-            Ok(())
+            self.begin_at(&mut reader).await
         };
         self.unless_closed(begin).await.map(|_| ())
     }
@@ -181,21 +191,16 @@ impl Subscription {
                 if let Some(item) = lock(&self.ready).pop_front() {
                     return Ok(item);
                 }
-                let items = match &mut *reader {
-                    Some(open) => match open.reader.read().await {
-                        Ok(items) => items,
-                        Err(error) => {
-                            // What is pushed begins anew.
-                            drop(reader.take_if(|open| matches!(open.reader, Reader::Fed(_))));
-                            return Err(error);
-                        }
-                    },
-                    none => {
-                        *none = Some(self.open().await?);
-                        continue;
+                self.begin_at(&mut reader).await?;
+                let Some(open) = &mut *reader else { continue };
+                match open.reader.read().await {
+                    Ok(items) => lock(&self.ready).extend(items),
+                    Err(error) => {
+                        // What is pushed begins anew.
+                        drop(reader.take_if(|open| matches!(open.reader, Reader::Fed(_))));
+                        return Err(error);
                     }
-                };
-                lock(&self.ready).extend(items);
+                }
             }
         };
         let item = self.unless_closed(next).await?;
@@ -242,39 +247,65 @@ impl Subscription {
         Error::new(Kind::PoolClosed, message).of_chain(Some(label))
     }
 
-    async fn open(&self) -> Result<Open> {
+    /// See that the reader at this place has begun. What keeps it from that for good makes the place free again.
+    async fn begin_at(&self, place: &mut Option<Open>) -> Result<()> {
+        if place.is_none() {
+            *place = Some(self.open()?);
+        }
+        let Some(open) = place.as_mut().filter(|open| !open.has_begun) else { return Ok(()) };
         let call = Call::new(self.chain.pool().settings().request_timeout);
         call.enter(Phase::Receive);
-        let what = self.topic.of(self.chain.identity().family)?;
-        let reader = call.bound(pin!(self.reader_of(what))).await.ok_or_else(|| {
+        let Some(begun) = call.bound(pin!(open.reader.begin())).await else {
             let trouble = lock(&self.chain.live.trouble).take();
-            trouble.into_iter().fold(self.chain.timed_out(&call), Error::because)
-        })??;
-        let mut counted = Portion::new(Arc::clone(self.chain.router.scopes()), Gauge::Subscriptions);
-        counted.set(1);
-        Ok(Open { reader, _counted: counted })
+            return Err(trouble.into_iter().fold(self.chain.timed_out(&call), Error::because));
+        };
+        if begun.is_err() {
+            *place = None;
+            return begun;
+        }
+        open.has_begun = true;
+        open.counted.set(1);
+        Ok(())
     }
 
-    async fn reader_of(&self, what: What) -> Result<Reader> {
-        let live = &self.chain.live;
-        Ok(match what {
-            What::Heads => Reader::Heads(Heads::new(Trail::begin(live.follower(&self.chain)).await?)),
-            What::Logs(filter) => {
-                Reader::Logs(Logs::new(Trail::begin(live.follower(&self.chain)).await?, filter))
-            }
+    fn open(&self) -> Result<Open> {
+        let start = |filter| {
+            let follower = self.chain.live.follower(&self.chain);
+            Reader::New(Start { follower, since: Instant::now(), filter })
+        };
+        let reader = match self.topic.of(self.chain.identity().family)? {
+            What::Heads => start(None),
+            What::Logs(filter) => start(Some(filter)),
             What::Feed(plan) => {
-                let feed = live.feed(&self.chain, plan)?;
+                let feed = self.chain.live.feed(&self.chain, plan)?;
                 feed.deliver_to(&self.mailbox);
-                self.mailbox.opened().await?;
                 Reader::Fed(Fed { mailbox: Arc::clone(&self.mailbox), _feed: feed })
             }
-        })
+        };
+        let counted = Portion::new(Arc::clone(self.chain.router.scopes()), Gauge::Subscriptions);
+        Ok(Open { reader, has_begun: false, counted })
     }
 }
 
 impl Reader {
+    async fn begin(&mut self) -> Result<()> {
+        match self {
+            Self::New(start) => {
+                let trail = Trail::begin(&start.follower, start.since).await?;
+                *self = match start.filter.take() {
+                    None => Self::Heads(Heads::new(trail)),
+                    Some(filter) => Self::Logs(Logs::new(trail, filter)),
+                };
+            }
+            Self::Fed(fed) => fed.mailbox.opened().await?,
+            Self::Heads(_) | Self::Logs(_) => {}
+        }
+        Ok(())
+    }
+
     async fn read(&mut self) -> Result<Vec<Bytes>> {
         match self {
+            Self::New(_) => Ok(Vec::new()),
             Self::Heads(heads) => heads.read().await,
             Self::Logs(logs) => logs.read().await,
             Self::Fed(fed) => fed.mailbox.take().await.map(|item| vec![item]),

@@ -29,6 +29,14 @@ impl Pace {
     /// The newest block is this one.
     pub(super) fn saw(&mut self, number: u64, now: Instant) {
         if let Some((last, at)) = self.last {
+            if number <= last {
+                // A node that lags, or is on another branch: blocks do not come faster where nodes disagree. When that
+                // lasts, the chain has begun anew.
+                if now.duration_since(at) >= QUIET_TO {
+                    self.last = Some((number, now));
+                }
+                return;
+            }
             let count = u32::try_from(number.saturating_sub(last)).unwrap_or(u32::MAX).max(1);
             self.each = (self.each * 3 + now.duration_since(at) / count) / 4;
         }
@@ -92,6 +100,19 @@ mod tests {
             pace.saw(number * 10, now);
         }
         assert!(pace.interval(now).abs_diff(100 * MS) < 5 * MS);
+    }
+
+    #[test]
+    fn a_block_that_is_no_newer_does_not_make_a_chain_faster() {
+        let (mut pace, mut now) = after(50, 4_000 * MS);
+        for _ in 0..100 {
+            now += 10 * MS;
+            pace.saw(48, now);
+            pace.saw(49, now);
+        }
+        assert!(pace.interval(now).abs_diff(1_000 * MS) < MS, "{pace:?}");
+        pace.saw(10, now + QUIET_TO);
+        assert_eq!(pace.last(), Some(now + QUIET_TO));
     }
 
     #[test]

@@ -20,12 +20,15 @@ const UNWELL: Duration = Duration::from_millis(100);
 #[derive(Debug, Default)]
 pub(super) struct Patience {
     failures: u32,
+    /// How often in a row the reason was an unusable answer.
+    unusable: u32,
 }
 
 impl Patience {
     /// It has worked.
     pub(super) const fn restore(&mut self) {
         self.failures = 0;
+        self.unusable = 0;
     }
 
     /// Wait for what is not there yet.
@@ -41,7 +44,8 @@ impl Patience {
     /// The same error, when there is no hope of that.
     pub(super) async fn bear(&mut self, error: Error) -> Result<()> {
         self.failures += 1;
-        if !passes(&error) || (error.kind() == Kind::Protocol && self.failures > UNUSABLE) {
+        self.unusable = if error.kind() == Kind::Protocol { self.unusable + 1 } else { 0 };
+        if !passes(&error) || self.unusable > UNUSABLE {
             return Err(error);
         }
         sleep(match error.kind() {
@@ -64,6 +68,7 @@ pub(super) fn passes(error: &Error) -> bool {
             | Kind::RequestTimeout
             | Kind::NoHealthyEndpoint
             | Kind::PoolTimeout
+            | Kind::LimiterTimeout
             | Kind::TooManyWaiters
             | Kind::Protocol
             | Kind::ProviderRateLimit

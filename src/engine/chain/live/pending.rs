@@ -8,11 +8,10 @@ use tokio::time::sleep;
 
 use super::feed::Readers;
 use super::patience::Patience;
-use crate::engine::deadline::{Call, Timeout};
+use crate::engine::chain::route::Router;
 use crate::engine::error::{Error, Result};
 use crate::engine::jsonrpc::Request;
 use crate::engine::metrics::Event;
-use crate::engine::pool::Pool;
 
 /// How often changes are asked for: soon after there were some, and less and less often while there are none.
 const SHORTEST: Duration = Duration::from_millis(50);
@@ -23,11 +22,7 @@ const LONGEST: Duration = Duration::from_secs(2);
 pub(super) async fn feed(readers: &Readers) -> Error {
     let (mut patience, mut is_first) = (Patience::default(), true);
     loop {
-        let made = match readers.chain.pick() {
-            Ok(pool) => filter(pool).await.map(|changes| (pool, changes)),
-            Err(error) => Err(error),
-        };
-        let (pool, changes) = match made {
+        let (place, changes) = match filter(&readers.chain.router).await {
             Ok(made) => made,
             Err(error) => {
                 readers.chain.live.note(Some(&error));
@@ -42,7 +37,7 @@ pub(super) async fn feed(readers: &Readers) -> Error {
         }
         readers.open();
         // What a node says that has forgotten a filter is different everywhere.
-        if follow(readers, pool, &changes).await {
+        if follow(readers, place, &changes).await {
             patience.restore();
         } else {
             patience.pause().await;
@@ -50,17 +45,18 @@ pub(super) async fn feed(readers: &Readers) -> Error {
     }
 }
 
-/// Make a filter: the call that asks for its changes.
-async fn filter(pool: &Pool) -> Result<Request> {
-    let answer = ask(pool, &Request::bare("eth_newPendingTransactionFilter")).await?;
-    Request::new("eth_getFilterChanges", [b"[", &*answer, b"]"].concat())
+/// Make a filter: the place of its endpoint, and the call that asks for its changes.
+async fn filter(router: &Router) -> Result<(usize, Request)> {
+    let place = router.best()?;
+    let answer = router.ask_at(place, &Request::bare("eth_newPendingTransactionFilter")).await?;
+    Ok((place, Request::new("eth_getFilterChanges", [b"[", &*answer, b"]"].concat())?))
 }
 
 /// Tell what comes, until it cannot be asked for any more: whether it could be at all.
-async fn follow(readers: &Readers, pool: &Pool, changes: &Request) -> bool {
+async fn follow(readers: &Readers, place: usize, changes: &Request) -> bool {
     let (mut pause, mut has_answered) = (SHORTEST, false);
     loop {
-        let Ok(answer) = ask(pool, changes).await else { return has_answered };
+        let Ok(answer) = readers.chain.router.ask_at(place, changes).await else { return has_answered };
         let Ok(items) = serde_json::from_slice::<Vec<&RawValue>>(&answer) else { return has_answered };
         has_answered = true;
         pause = if items.is_empty() { (pause * 2).min(LONGEST) } else { SHORTEST };
@@ -69,8 +65,4 @@ async fn follow(readers: &Readers, pool: &Pool, changes: &Request) -> bool {
         }
         sleep(pause).await;
     }
-}
-
-async fn ask(pool: &Pool, request: &Request) -> Result<Bytes> {
-    pool.request_within(request, Timeout::Of(None), &Call::new(pool.settings().request_timeout)).await
 }

@@ -8,7 +8,7 @@ use crate::engine::error::{Error, Result};
 use crate::engine::family::Family;
 
 /// What a reader wants to be told.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Topic {
     kind: String,
     /// A JSON list or object.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::follower::{Follower, News};
 use super::header::Point;
@@ -21,21 +22,21 @@ pub(super) struct Trail {
 }
 
 impl Trail {
-    /// A way that begins after what is the newest block now.
+    /// A way that begins after what has been the newest block at some time `since` then.
     ///
     /// # Errors
     /// What keeps the nodes from telling it.
-    pub(super) async fn begin(follower: Arc<Follower>) -> Result<Self> {
+    pub(super) async fn begin(follower: &Arc<Follower>, since: Instant) -> Result<Self> {
         let (news, mut patience) = (follower.news(), Patience::default());
         loop {
-            // What the follower saw last may be some time ago.
-            match follower.look().await {
-                Ok(()) => {
-                    if let Some(tip) = news.borrow().tip.clone() {
-                        return Ok(Self { follower, news: news.clone(), walk: Walk::after(tip), patience });
-                    }
-                }
-                Err(error) => patience.bear(error).await?,
+            let tip =
+                Some(news.borrow()).filter(|news| news.at >= Some(since)).and_then(|news| news.tip.clone());
+            if let Some(tip) = tip {
+                return Ok(Self { follower: Arc::clone(follower), news, walk: Walk::after(tip), patience });
+            }
+            // What the follower saw last was before that.
+            if let Err(error) = follower.look().await {
+                patience.bear(error).await?;
             }
         }
     }
@@ -54,7 +55,7 @@ impl Trail {
     /// # Errors
     /// What keeps the nodes from telling it, if there is no hope that it passes.
     pub(super) async fn go_on(&mut self) -> Result<Vec<Passed>> {
-        let News { tip, failure } = self.news.borrow_and_update().clone();
+        let News { tip, failure, .. } = self.news.borrow_and_update().clone();
         let Some(blocks) = tip.and_then(|tip| self.walk.look(&tip)) else {
             if let Some(error) = failure.filter(|error| !passes(error)) {
                 return Err(error);
@@ -70,6 +71,8 @@ impl Trail {
             }
         };
         match self.walk.found(headers) {
+            // Only what leads on is a success: nodes that do not agree are not asked without a pause.
+            Found::More if self.walk.ahead().is_empty() => {}
             Found::More => self.patience.restore(),
             Found::Nothing => self.patience.pause().await,
             Found::Parted { dropped, is_deeper } => {
@@ -86,7 +89,7 @@ impl Trail {
     fn tell_deeper(&self) {
         let chain = self.chain();
         chain.router.log().write(Level::Warning, Area::Manager, || {
-            format!("'{}': a reorganisation goes deeper than the {DEPTH} blocks, or fewer with many logs, that are remembered: what was given of older ones is not taken back", chain.label())
+            format!("'{}': a reorganisation goes deeper than the {DEPTH} blocks, or fewer with many logs, that are remembered: what was given of older ones is not taken back, and older ones of the new branch are not given", chain.label())
         });
     }
 }

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::patience::Patience;
 use crate::engine::chain::Chain;
 use crate::engine::error::Result;
@@ -44,6 +42,9 @@ impl Upstream {
     /// # Errors
     /// What keeps the nodes from it, if there is no hope that it passes.
     pub(super) async fn open(&mut self) -> Result<Line> {
+        if let Some(place) = self.last {
+            self.chain.router.doubt(place);
+        }
         if !std::mem::take(&mut self.has_brought) {
             self.patience.pause().await;
         }
@@ -80,16 +81,13 @@ impl Upstream {
 }
 
 impl Line {
-    /// What it brings next: nothing in place of what was let go, and `None` at its end.
-    pub(super) async fn next(&mut self) -> Option<Option<Bytes>> {
+    /// What it brings next; `None` at its end.
+    pub(super) async fn next(&mut self) -> Option<Notice> {
         let notice = self.subscription.as_mut()?.next().await;
         if notice.is_none() {
             self.subscription = None;
         }
-        match notice? {
-            Notice::Item(item) => Some(Some(item)),
-            Notice::Missed => Some(None),
-        }
+        notice
     }
 }
 

@@ -3,6 +3,8 @@
 //!
 //! Every block that the reader is given follows the one before by its parent's hash. Where one does not, the blocks
 //! below are looked at again, 1, 2, 4 … of them, until one is found that the reader has passed: there the chain parted.
+//! Where none is, and where a chain has become shorter than what is remembered of it, the reader goes on with what there
+//! is: the older blocks of that are not looked at.
 
 use std::collections::VecDeque;
 
@@ -18,6 +20,9 @@ const BYTES: usize = 64 << 20;
 /// How many blocks are looked at at a time by who is behind.
 pub(super) const STRIDE: u64 = 32;
 
+/// After so many of these a chain that is shorter than what is remembered has taken the place of the one that was.
+const GONE: u32 = 8;
+
 /// Where a reader is in a chain.
 #[derive(Debug)]
 pub(super) struct Walk {
@@ -29,6 +34,8 @@ pub(super) struct Walk {
     ahead: VecDeque<Header>,
     /// How many blocks are looked at again, from where the reader is; 0 when none has to be.
     back: u64,
+    /// How often in a row a node whose newest block is below all that is remembered had none of that.
+    gone: u32,
 }
 
 /// A block that was passed.
@@ -58,7 +65,7 @@ impl Walk {
     /// A walk that begins after `point`.
     pub(super) fn after(point: Point) -> Self {
         let passed = VecDeque::from([Passed { point, given: None }]);
-        Self { passed, bytes: 0, ahead: VecDeque::new(), back: 0 }
+        Self { passed, bytes: 0, ahead: VecDeque::new(), back: 0, gone: 0 }
     }
 
     /// The blocks that come next, as far as they were looked at.
@@ -68,7 +75,14 @@ impl Walk {
 
     /// Which blocks to look at, when none is ahead and the newest one is `tip`. `None` where there is nothing new.
     pub(super) fn look(&mut self, tip: &Point) -> Option<Blocks> {
-        let here = self.here()?.number;
+        let (oldest, here) = (self.passed.front()?.point.number, self.here()?.number);
+        if tip.number < oldest {
+            // A node that lags, or another chain: does it have the oldest block that is remembered? If not, its newest
+            // one will do.
+            self.back = self.passed.len() as u64;
+            return Some(Blocks::one(if self.gone < GONE { oldest } else { tip.number }));
+        }
+        self.gone = 0;
         if self.back == 0 {
             if tip.number > here {
                 return Blocks::new(here + 1, tip.number.min(here.saturating_add(STRIDE)));
@@ -132,16 +146,28 @@ impl Walk {
             return Found::More;
         }
         self.back = 0;
+        self.gone = if run.is_empty() { self.gone.saturating_add(1) } else { 0 };
         // All that is there is what the reader knows: a node lags, or the others do not agree with one.
-        let newer = run.split_off(known.map_or(0, |known| known + 1));
+        let mut newer = run.split_off(known.map_or(0, |known| known + 1));
         let Some(first) = newer.front() else { return Found::Nothing };
-        let Some(before) = first.point.number.checked_sub(1) else { return Found::Nothing };
-        let is_deeper = known.is_none() && self.passed.front().is_some_and(|oldest| oldest.given.is_some());
+        let is_deeper = known.is_none()
+            && self
+                .passed
+                .front()
+                .is_some_and(|oldest| oldest.given.is_some() || first.point.number < oldest.point.number);
         let kept =
             known.and_then(|_| self.passed.iter().position(|passed| passed.point.hash == first.parent));
         let dropped = self.passed.split_off(kept.map_or(0, |kept| kept + 1));
         if self.passed.is_empty() {
-            let point = Point { number: before, hash: first.parent.clone() };
+            let before = first.point.number.checked_sub(1);
+            let point = match before {
+                Some(number) => Point { number, hash: first.parent.clone() },
+                // Another chain from its first block on, before which there is none.
+                None => first.point.clone(),
+            };
+            if before.is_none() {
+                newer.pop_front();
+            }
             self.passed.push_back(Passed { point, given: None });
         }
         self.bytes = self.passed.iter().map(Passed::size).sum();

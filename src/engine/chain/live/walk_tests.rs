@@ -1,5 +1,5 @@
-//! Walks through chains that grow, part and shrink, over nodes that lag: what a reader is given, less what is taken
-//! back, is always the chain.
+//! Walks through chains that grow, part, shrink and begin anew, over nodes that lag: what a reader is given, less what is
+//! taken back, is always the chain.
 
 use proptest::prelude::*;
 
@@ -14,7 +14,12 @@ struct Chain {
 
 impl Chain {
     fn new(length: u64) -> Self {
-        let mut chain = Self { blocks: Vec::new(), made: 0 };
+        Self::from(0, length)
+    }
+
+    /// One whose hashes are others.
+    fn from(made: u64, length: u64) -> Self {
+        let mut chain = Self { blocks: Vec::new(), made };
         chain.mine(length);
         chain
     }
@@ -82,8 +87,9 @@ fn step(
     let Some(blocks) = walk.look(tip) else { return false };
     assert!(blocks.count() <= STRIDE.max(DEPTH as u64), "{blocks}");
     if let Found::Parted { dropped, is_deeper } = walk.found(answer(blocks)) {
-        assert!(!is_deeper);
         reader.take_back(&dropped);
+        // Only below where the reader has begun.
+        assert!(!is_deeper || reader.0.is_empty());
     }
     true
 }
@@ -96,6 +102,8 @@ enum Event {
     Read(usize, usize),
     /// Nodes of the branch before the last parting answer.
     Stale(usize),
+    /// One half of each answer is of that branch, the other of the chain.
+    Mixed(usize),
     /// A look is given up.
     Cancel,
     Doubt,
@@ -108,6 +116,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (2..20_usize).prop_map(|depth| Event::Part(depth, (depth as u64).saturating_sub(3).max(1))),
         5 => (1..60_usize, 0..3_usize).prop_map(|(steps, lag)| Event::Read(steps, lag)),
         1 => (1..5_usize).prop_map(Event::Stale),
+        1 => (1..5_usize).prop_map(Event::Mixed),
         1 => Just(Event::Cancel),
         1 => Just(Event::Doubt),
     ]
@@ -135,15 +144,20 @@ proptest! {
                 Event::Stale(steps) => for _ in 0..steps {
                     step(&mut walk, &mut reader, chain.tip(), |blocks| before.answer(blocks, 0));
                 },
+                Event::Mixed(steps) => for _ in 0..steps {
+                    step(&mut walk, &mut reader, chain.tip(), |blocks| {
+                        let mut answer = before.answer(blocks, 0);
+                        let half = answer.len() / 2;
+                        answer.splice(half.., chain.answer(blocks, 0).into_iter().skip(half));
+                        answer
+                    });
+                },
                 Event::Cancel => if walk.ahead().is_empty() {
                     walk.look(chain.tip());
                 },
                 Event::Doubt => walk.doubt(),
             }
         }
-        // What is below the reader's beginning is not looked at: a node that lags looks like that.
-        let missing = (start + 1).saturating_sub(chain.blocks.len() as u64);
-        chain.mine(missing);
         let mut steps = 0;
         while step(&mut walk, &mut reader, chain.tip(), |blocks| chain.answer(blocks, 0)) {
             steps += 1;
@@ -195,6 +209,52 @@ fn a_parting_beyond_what_is_remembered_is_told() {
     reader.0.clear();
     while step(&mut walk, &mut reader, chain.tip(), |blocks| chain.answer(blocks, 0)) {}
     assert_eq!((reader.0.len(), reader.0.last()), (DEPTH, Some(chain.tip())));
+}
+
+/// What a reader at the tip of `chain` takes back when `other` has taken its place, and is given then.
+fn exchanged(chain: &Chain, other: &Chain) -> (usize, bool, Vec<u64>) {
+    let (mut walk, mut reader) = at_tip(chain);
+    let parted = loop {
+        let blocks = walk.look(other.tip()).unwrap();
+        if let Found::Parted { dropped, is_deeper } = walk.found(other.answer(blocks, 0)) {
+            break (dropped.len(), is_deeper);
+        }
+    };
+    reader.0.clear();
+    while step(&mut walk, &mut reader, other.tip(), |blocks| other.answer(blocks, 0)) {}
+    (parted.0, parted.1, reader.0.iter().map(|point| point.number).collect())
+}
+
+#[test]
+fn a_chain_with_another_first_block_is_read_from_its_second_one_on() {
+    let chain = Chain::new(5);
+    assert_eq!(exchanged(&chain, &Chain::from(1000, 8)), (4, false, (1..8).collect()));
+    assert_eq!(exchanged(&chain, &Chain::from(1000, 1)), (4, false, vec![]));
+}
+
+#[test]
+fn a_chain_that_is_shorter_than_what_is_remembered_is_read_from_its_newest_block_on() {
+    assert_eq!(exchanged(&Chain::new(400), &Chain::from(1000, 6)), (DEPTH, true, vec![5]));
+}
+
+#[test]
+fn a_node_that_lags_behind_all_that_is_remembered_takes_nothing_back() {
+    let (chain, behind) = (Chain::new(400), Chain::new(6));
+    let mut walk = Walk::after(chain.tip().clone());
+    for _ in 0..100 {
+        // Others answer between.
+        for lacking in [&behind, &behind, &chain] {
+            let blocks = walk.look(behind.tip()).unwrap();
+            assert_eq!((blocks, walk.found(lacking.answer(blocks, 0))), (Blocks::one(399), Found::Nothing));
+        }
+    }
+    for _ in 0..GONE - 1 {
+        let blocks = walk.look(behind.tip()).unwrap();
+        assert_eq!(walk.found(behind.answer(blocks, 0)), Found::Nothing);
+    }
+    assert_eq!(walk.look(chain.tip()), None);
+    let blocks = walk.look(behind.tip()).unwrap();
+    assert_eq!((blocks, walk.found(behind.answer(blocks, 0))), (Blocks::one(399), Found::Nothing));
 }
 
 #[test]

@@ -88,8 +88,7 @@ impl LogFilter {
     /// The call that searches the block that has this number and this hash.
     pub(in crate::engine::chain) fn request_of(&self, number: u64, hash: &str) -> Result<Request> {
         let params = format!(r#"[{{{}"blockHash":"{hash}"}}]"#, self.members);
-        let request = Request::new("eth_getLogs", params)?;
-        Ok(Blocks::new(number, number).map(|block| request.clone().over(block)).unwrap_or(request))
+        Ok(Request::new("eth_getLogs", params)?.over(Blocks::one(number)))
     }
 
     /// The call that searches these blocks.

@@ -128,7 +128,7 @@ impl Endpoint {
     }
 
     /// Whether it must say who it is before it is asked anything else.
-    pub(super) fn is_doubted(&self) -> bool {
+    pub(in crate::engine::chain) fn is_doubted(&self) -> bool {
         self.doubted.load(Ordering::Relaxed)
     }
 

@@ -148,12 +148,6 @@ impl Router {
         Connection::new(pool, lease, place)
     }
 
-    /// The endpoint that does best.
-    pub(super) fn best(&self) -> Result<&Endpoint> {
-        let best = self.pick(NOTHING, &vec![false; self.endpoints.len()], Instant::now());
-        best.map(|index| &self.endpoints[index]).ok_or_else(|| self.nobody())
-    }
-
     async fn lease_somewhere(&self, timeout: Timeout) -> Result<(&Pool, Lease)> {
         let mut tried = vec![false; self.endpoints.len()];
         let mut failure = None;

@@ -1,5 +1,6 @@
-//! Subscribing at one of the endpoints that are sockets.
+//! What stays with one endpoint: subscriptions at those that are sockets, and filters.
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{NOTHING, Router};
@@ -40,12 +41,41 @@ impl Router {
     }
 
     async fn subscribe_at(&self, place: usize, request: &Request) -> Result<Subscription> {
-        let pool = self.endpoints[place].pool();
-        let call = Call::new(pool.settings().request_timeout);
-        let subscription = pool.subscribe(request, Timeout::Default, &call).await;
-        subscription.inspect_err(|error| {
+        let endpoint = &self.endpoints[place];
+        let call = Call::new(endpoint.pool().settings().request_timeout);
+        let subscription = async {
+            self.be_sure_of(endpoint, &call).await?;
+            endpoint.pool().subscribe(request, Timeout::Default, &call).await
+        };
+        subscription.await.inspect_err(|error| {
             self.failed(place, request.method(), error, call.elapsed(), Instant::now());
         })
+    }
+
+    /// Make a call at the endpoint at this place, where something was made that no other knows.
+    pub(in crate::engine::chain) async fn ask_at(&self, place: usize, request: &Request) -> Result<Bytes> {
+        let endpoint = &self.endpoints[place];
+        let call = Call::new(endpoint.pool().settings().request_timeout);
+        let answer = async {
+            self.be_sure_of(endpoint, &call).await?;
+            endpoint.pool().request_within(request, Timeout::Of(None), &call).await
+        };
+        answer.await.inspect_err(|error| {
+            self.failed(place, request.method(), error, call.elapsed(), Instant::now());
+        })
+    }
+
+    /// The place of the endpoint that does best.
+    pub(in crate::engine::chain) fn best(&self) -> Result<usize> {
+        let best = self.pick(NOTHING, &vec![false; self.endpoints.len()], Instant::now());
+        best.ok_or_else(|| self.nobody())
+    }
+
+    /// A subscription there has ended: who answers next may be another.
+    pub(in crate::engine::chain) fn doubt(&self, place: usize) {
+        if let Some(endpoint) = self.endpoints.get(place) {
+            endpoint.doubt();
+        }
     }
 
     /// The endpoint at this place tells that it has this block.

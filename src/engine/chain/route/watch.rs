@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::doubt::is_away;
 use super::{Endpoint, Router};
 use crate::engine::chain::identity;
 use crate::engine::deadline::Call;
@@ -51,10 +52,15 @@ async fn look_at(router: &Router, endpoint: &Endpoint, with_heads: bool) {
     }
     if with_heads && endpoint.circuit() == super::Circuit::Closed {
         let call = Call::new(Some(PATIENCE));
-        let head = timeout(PATIENCE, identity::head(endpoint.pool(), router.identity.family, &call)).await;
+        let head = async {
+            router.be_sure_of(endpoint, &call).await?;
+            identity::head(endpoint.pool(), router.identity.family, &call).await
+        };
         // What does not tell keeps the head that is known; requests will show whether it is well.
-        if let Ok(Ok(head)) = head {
-            endpoint.set_head(head);
+        match timeout(PATIENCE, head).await {
+            Ok(Ok(head)) => endpoint.set_head(head),
+            Ok(Err(error)) if is_away(&error) => endpoint.doubt(),
+            _ => {}
         }
     }
 }

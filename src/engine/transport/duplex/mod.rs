@@ -104,8 +104,9 @@ impl Duplex {
     ) -> std::result::Result<(Reply, Option<Notices>), SendError> {
         call.enter(Phase::Send);
         if self.is_outdated(renewed) {
-            // Nobody is taken on any more; whoever is on it may stay.
+            // Nobody is taken on any more; whoever is on it may stay, but for who would stay for ever.
             self.line.life.end();
+            self.line.book.end_feeds();
             return Err(SendError::NotSent);
         }
         let Ok(_place) = self.places.acquire().await else { return Err(SendError::NotSent) };

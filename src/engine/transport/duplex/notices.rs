@@ -19,8 +19,8 @@ const MOST_BYTES: usize = 8 << 20;
 pub enum Notice {
     /// An item, as JSON text.
     Item(Bytes),
-    /// Items came faster than they were taken, and were let go.
-    Missed,
+    /// So many items came faster than they were taken, and were let go.
+    Missed(u64),
 }
 
 /// The queue of one subscription.
@@ -48,8 +48,10 @@ impl Feed {
                 queue.bytes += item.len();
                 // Not as a part of all that was read with it.
                 queue.notices.push_back(Notice::Item(Bytes::copy_from_slice(item)));
-            } else if queue.notices.back() != Some(&Notice::Missed) {
-                queue.notices.push_back(Notice::Missed);
+            } else if let Some(Notice::Missed(count)) = queue.notices.back_mut() {
+                *count += 1;
+            } else {
+                queue.notices.push_back(Notice::Missed(1));
             }
         }
         self.news.notify_one();
@@ -88,6 +90,12 @@ impl Notices {
         Self { id, feed, book }
     }
 
+    /// Nothing more is to come than what is here.
+    pub fn end(&self) {
+        self.book.unfollow(&self.id, &self.feed);
+        self.feed.end();
+    }
+
     /// The next of them; `None` when the connection has ended. Given up, it loses none.
     pub async fn next(&mut self) -> Option<Notice> {
         loop {
@@ -102,7 +110,7 @@ impl Notices {
 
 impl Drop for Notices {
     fn drop(&mut self) {
-        self.book.unfollow(&self.id, &self.feed);
+        self.end();
     }
 }
 
@@ -140,7 +148,7 @@ mod tests {
             assert_eq!(notices.next().await, Some(item(&number.to_string())));
         }
         feed.push(&Bytes::from("later"));
-        assert_eq!(notices.next().await, Some(Notice::Missed));
+        assert_eq!(notices.next().await, Some(Notice::Missed(10)));
         assert_eq!(notices.next().await, Some(item("later")));
     }
 
@@ -151,7 +159,7 @@ mod tests {
         feed.push(&large);
         feed.push(&Bytes::from("2"));
         assert_eq!(notices.next().await, Some(Notice::Item(large)));
-        assert_eq!(notices.next().await, Some(Notice::Missed));
+        assert_eq!(notices.next().await, Some(Notice::Missed(1)));
         feed.push(&Bytes::from("3"));
         assert_eq!(notices.next().await, Some(item("3")));
     }
