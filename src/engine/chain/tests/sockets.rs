@@ -103,9 +103,12 @@ impl Teller {
     }
 
     async fn was_asked(&self, method: &str, times: usize) {
-        while self.asked(method) < times {
-            sleep(5 * MS).await;
-        }
+        let asked = async {
+            while self.asked(method) < times {
+                sleep(5 * MS).await;
+            }
+        };
+        timeout(10 * SECOND, asked).await.unwrap();
     }
 
     fn route(&self) -> Route {
