@@ -41,7 +41,7 @@ impl<P, W: Ends> Staged<P, W> {
                 drop(runtime);
                 *stage = Stage::Open(work, io);
             }
-            begun => *stage = begun,
+            other => *stage = other,
         }
         Ok(match &*stage {
             Stage::Open(work, _) => Some(Arc::clone(work)),
