@@ -19,7 +19,7 @@ from servers import devnet
 from servers.anvil import find
 
 #: Logs in each block.
-LOGS = 150
+LOGS = 100
 #: How often the sockets of each way are cut: the mean of the seconds in between.
 CUTS = 0.2
 #: A reorganisation comes after so many blocks,

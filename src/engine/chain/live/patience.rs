@@ -86,6 +86,9 @@ mod tests {
         for _ in 0..100 {
             patience.bear(Error::new(Kind::ChainConnection, "x")).await.unwrap();
         }
+        for kind in [Kind::PoolTimeout, Kind::LimiterTimeout, Kind::TooManyWaiters] {
+            patience.bear(Error::new(kind, "x")).await.unwrap();
+        }
         assert!(patience.bear(Error::new(Kind::Authentication, "x")).await.is_err());
     }
 
@@ -93,6 +96,10 @@ mod tests {
     async fn an_unusable_answer_is_told_when_it_comes_again_and_again() {
         let mut patience = Patience::default();
         let unusable = || Error::new(Kind::Protocol, "x");
+        for _ in 0..UNUSABLE {
+            // Others do not count.
+            patience.bear(Error::new(Kind::ConnectionClosed, "x")).await.unwrap();
+        }
         for _ in 0..UNUSABLE {
             patience.bear(unusable()).await.unwrap();
         }

@@ -102,3 +102,41 @@ async fn a_write_that_was_not_sent_because_of_it_goes_elsewhere() {
     }
     assert_eq!(nodes[0].asked("personal_newAccount"), sent);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_final_to_a_stranger_is_not_asked_for() {
+    let node = Node::echo();
+    let chain = chain(std::slice::from_ref(&node), Some(1 << 20)).await;
+    node.on(|_, _| Say::Gone);
+    let params = json!(["0x5", false]);
+    assert!(ask_within(&chain, "eth_getBlockByNumber", &params, 100 * MS).await.is_err());
+    *node.network.lock().unwrap() = "0x5";
+    node.on(|_, _| Say::Result(json!({"number": "0xff"})));
+    sleep(20 * SECOND).await;
+    let before = node.asked("eth_getBlockByNumber");
+    let refused = ask(&chain, "eth_getBlockByNumber", &params).await;
+    assert_eq!(refused.unwrap_err().kind(), Kind::ChainMismatch);
+    assert_eq!(node.asked("eth_getBlockByNumber"), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_of_several_that_was_away_when_its_head_was_asked_for_may_be_a_stranger() {
+    let nodes = [Node::echo(), Node::echo()];
+    let chain = chain(&nodes, None).await;
+    let head = |method: &str, params: &Value| match method {
+        "eth_blockNumber" => Say::Result(json!("0x64")),
+        _ => Say::Result(params[0].clone()),
+    };
+    nodes[0].on(head);
+    nodes[1].on(|method, params| match method {
+        "eth_blockNumber" => Say::Gone,
+        _ => Say::Result(params[0].clone()),
+    });
+    sleep(4 * SECOND).await;
+    nodes[1].on(head);
+    *nodes[1].network.lock().unwrap() = "0x5";
+    for _ in 0..50 {
+        assert_eq!(ask(&chain, "eth_call", &json!([7])).await.unwrap(), 7);
+    }
+    assert_eq!(nodes[1].asked("eth_call"), 0);
+}

@@ -1,5 +1,7 @@
 //! Readers of a chain whose nodes lag, fail and disagree: every head and every log once and in order.
 
+mod trouble;
+
 use std::collections::HashMap;
 
 use tokio::time::timeout;

@@ -8,6 +8,7 @@ mod deadlines;
 mod doubts;
 mod hangs;
 mod live;
+mod sockets;
 mod storms;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

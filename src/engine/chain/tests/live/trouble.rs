@@ -1,0 +1,106 @@
+//! Readers who give up before they have begun, and whose chain begins anew, or whose nodes disagree and say what is no
+//! answer.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_beginning_that_is_given_up_goes_on_when_it_is_asked_for_again() {
+    let world = world(5);
+    let slow = Arc::clone(&world);
+    let node = Node::that(move |method, params| {
+        Say::After(100 * MS, Box::new(slow.lock().unwrap().say(method, params, 0)))
+    });
+    let chain = Arc::new(chain(&[node], None).await);
+    let (heads, logs) = (subscribe(&chain, "newHeads"), subscribe(&chain, "logs"));
+    for reader in [heads, logs] {
+        let mut waits = 0;
+        while timeout(30 * MS, reader.begin()).await.is_err() {
+            waits += 1;
+            assert!(waits < 10, "it begins anew each time");
+        }
+        drop(reader);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chain_that_begins_anew_is_read_on_from_its_newest_block() {
+    let world = world(50);
+    let chain = Arc::new(chain(&[node_of(&world)], None).await);
+    let (heads, fresh) = (subscribe(&chain, "newHeads"), subscribe(&chain, "newHeads"));
+    heads.begin().await.unwrap();
+    world.lock().unwrap().mine(3);
+    numbers(&heads, 3).await;
+    fresh.begin().await.unwrap();
+    world.lock().unwrap().part(50, 8);
+    for reader in [&heads, &fresh] {
+        let told = timeout(60 * SECOND, numbers(reader, 1)).await;
+        assert_eq!(told.unwrap(), ["0xa"]);
+    }
+    world.lock().unwrap().mine(1);
+    assert_eq!(timeout(5 * SECOND, numbers(&heads, 1)).await.unwrap(), ["0xb"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_that_disagree_are_asked_no_more_often() {
+    let (world, other) = (world(50), world(50));
+    other.lock().unwrap().part(6, 0);
+    other.lock().unwrap().parents.insert("?".into(), (0, "?".into()));
+    other.lock().unwrap().mine(3);
+    let nodes = [node_of(&world), node_of(&other)];
+    let chain = Arc::new(chain(&nodes, None).await);
+    let heads = subscribe(&chain, "newHeads");
+    heads.begin().await.unwrap();
+    let asked = || nodes.iter().map(|node| node.asked("eth_getBlockByNumber")).sum::<usize>();
+    let before = asked();
+    let _ = timeout(60 * SECOND, read(&heads, "newHeads", Dice(1))).await;
+    assert!(asked() - before < 400, "{} looks in a minute without a block", asked() - before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn null_for_the_logs_of_a_block_is_asked_for_again() {
+    let world = world(5);
+    let (say, times) = (Arc::clone(&world), Mutex::new(0));
+    let node = Node::that(move |method, params| {
+        let mut times = times.lock().unwrap();
+        *times += u32::from(method == "eth_getLogs");
+        if method == "eth_getLogs" && *times < 20 {
+            return Say::Result(Value::Null);
+        }
+        say.lock().unwrap().say(method, params, 0)
+    });
+    let chain = Arc::new(chain(&[node], None).await);
+    let logs = subscribe(&chain, "logs");
+    logs.begin().await.unwrap();
+    world.lock().unwrap().mine(1);
+    assert_eq!(next(&logs).await["blockNumber"], "0x5");
+}
+
+#[tokio::test(start_paused = true)]
+async fn pending_transactions_of_a_stranger_are_not_taken() {
+    const MAKE: &str = "eth_newPendingTransactionFilter";
+    let well = |method: &str, _: &Value| match method {
+        MAKE => Say::Result(json!("0x1")),
+        _ => Say::Result(json!(["0xabc"])),
+    };
+    let node = Node::that(well);
+    let chain = Arc::new(chain(std::slice::from_ref(&node), None).await);
+    let pending = subscribe(&chain, "newPendingTransactions");
+    assert_eq!(next(&pending).await, "0xabc");
+    node.on(|_, _| Say::Gone);
+    tokio::time::sleep(5 * SECOND).await;
+    *node.network.lock().unwrap() = "0x5";
+    node.on(well);
+    let asked = || (node.asked(MAKE), node.asked("eth_getFilterChanges"));
+    let before = asked();
+    // What had come before is read first.
+    let mut end = None;
+    for _ in 0..1000 {
+        end = pending.next().await.err().map(|error| error.kind());
+        if end.is_some() {
+            break;
+        }
+    }
+    assert_eq!((end, asked()), (Some(Kind::ChainMismatch), before));
+    *node.network.lock().unwrap() = "0x1";
+    assert_eq!(next(&pending).await, "0xabc");
+}
