@@ -99,7 +99,9 @@ impl Book {
     /// Its subscriptions are to be made anew on another socket: what they have brought is still taken.
     pub(super) fn end_feeds(&self) {
         let feeds = std::mem::take(&mut self.lock().feeds);
-        feeds.into_values().for_each(|feed| feed.end());
+        for feed in feeds.into_values() {
+            feed.end();
+        }
     }
 
     /// Hand a message to whom it is for. What nobody waits for is dropped.
@@ -149,7 +151,9 @@ impl Book {
             };
             let _ = entry.answer.send(Err(error));
         }
-        feeds.into_values().for_each(|feed| feed.end());
+        for feed in feeds.into_values() {
+            feed.end();
+        }
         sent > 0
     }
 
