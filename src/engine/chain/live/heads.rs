@@ -20,17 +20,21 @@ impl Heads {
         Self { trail, replaced: HashMap::new() }
     }
 
-    /// The next head.
+    /// The next heads.
     pub(super) async fn read(&mut self) -> Result<Vec<Bytes>> {
-        loop {
-            if let Some(header) = self.trail.walk.ahead().front() {
+        let mut told = Vec::new();
+        while told.is_empty() {
+            while let Some(header) = self.trail.walk.ahead().front() {
                 let replaced = self.replaced.remove(&header.point.number);
-                let told = header.told(replaced.as_deref());
+                told.push(header.told(replaced.as_deref()));
                 self.trail.walk.pass(Bytes::new());
-                return Ok(vec![told]);
             }
-            let dropped = self.trail.go_on().await?;
-            self.replaced.extend(dropped.into_iter().map(|passed| (passed.point.number, passed.point.hash)));
+            if told.is_empty() {
+                let dropped = self.trail.go_on().await?;
+                self.replaced
+                    .extend(dropped.into_iter().map(|passed| (passed.point.number, passed.point.hash)));
+            }
         }
+        Ok(told)
     }
 }

@@ -75,6 +75,11 @@ impl Mailbox {
         is_first
     }
 
+    /// Whether nothing is here.
+    pub(super) fn is_empty(&self) -> bool {
+        lock(&self.mail).items.is_empty()
+    }
+
     /// How many were.
     pub(super) fn missed(&self) -> u64 {
         lock(&self.mail).missed

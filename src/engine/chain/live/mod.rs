@@ -210,7 +210,7 @@ impl Subscription {
     /// Whether the next item is here.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        !lock(&self.ready).is_empty()
+        !lock(&self.ready).is_empty() || !self.mailbox.is_empty()
     }
 
     /// How many items were let go because the reader was slow.
