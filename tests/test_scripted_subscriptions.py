@@ -224,3 +224,18 @@ async def test_who_cannot_begin_hears_why(node: FaultServer) -> None:
 async def test_the_label_must_be_connected(chain: ChainManager) -> None:
     with pytest.raises(UnknownChainError):
         await anext(chain.subscribe("other", "newHeads"))
+
+
+async def test_who_comes_before_the_chain_may_try_again(chain: ChainManager, node: FaultServer) -> None:
+    heads = chain.subscribe("late", "newHeads")
+    logs = chain.stream_logs("late", {"fromBlock": 1, "toBlock": 2})
+    for items in (heads, logs):
+        for _ in range(2):
+            with pytest.raises(UnknownChainError):
+                await anext(items)
+    await chain.connect_to_chain("late", node.url)
+    node.on("eth_getBlockByNumber", Reply({"number": "0x5", "hash": "0x05", "parentHash": "0x04"}))
+    async with heads:
+        assert (await chain.get_pool_metrics("late"))["subscriptions"] == 1
+    node.on("eth_getLogs", Reply([]))
+    assert (await anext(logs))[1] == []

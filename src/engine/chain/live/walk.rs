@@ -20,8 +20,9 @@ const BYTES: usize = 64 << 20;
 /// How many blocks are looked at at a time by who is behind.
 pub(super) const STRIDE: u64 = 32;
 
-/// After so many of these a chain that is shorter than what is remembered has taken the place of the one that was.
-const GONE: u32 = 8;
+/// So often in a row the oldest block that is remembered must be missing, before a newest block below it is that of
+/// another chain. With the pauses between it takes about a slot of Ethereum.
+const GONE: u32 = 12;
 
 /// Where a reader is in a chain.
 #[derive(Debug)]

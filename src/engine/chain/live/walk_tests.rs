@@ -214,12 +214,12 @@ fn a_parting_beyond_what_is_remembered_is_told() {
 /// What a reader at the tip of `chain` takes back when `other` has taken its place, and is given then.
 fn exchanged(chain: &Chain, other: &Chain) -> (usize, bool, Vec<u64>) {
     let (mut walk, mut reader) = at_tip(chain);
-    let parted = loop {
+    let look = |_| {
         let blocks = walk.look(other.tip()).unwrap();
-        if let Found::Parted { dropped, is_deeper } = walk.found(other.answer(blocks, 0)) {
-            break (dropped.len(), is_deeper);
-        }
+        let Found::Parted { dropped, is_deeper } = walk.found(other.answer(blocks, 0)) else { return None };
+        Some((dropped.len(), is_deeper))
     };
+    let parted = (0..100).find_map(look).unwrap();
     reader.0.clear();
     while step(&mut walk, &mut reader, other.tip(), |blocks| other.answer(blocks, 0)) {}
     (parted.0, parted.1, reader.0.iter().map(|point| point.number).collect())

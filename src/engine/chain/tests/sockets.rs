@@ -1,7 +1,8 @@
 //! Subscriptions over a real WebSocket whose node says little, and only when it is told to.
 
 use futures_util::{SinkExt, StreamExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 use tokio_tungstenite::accept_async;
@@ -50,7 +51,7 @@ impl Teller {
         node
     }
 
-    async fn serve(self: Arc<Self>, stream: TcpStream) {
+    async fn serve(self: Arc<Self>, stream: impl AsyncRead + AsyncWrite + Unpin) {
         let (mut sink, mut messages) = accept_async(stream).await.unwrap().split();
         let (mut subscriptions, mut items) = (Vec::<String>::new(), 0);
         loop {

@@ -49,6 +49,8 @@ struct State {
     given_up: usize,
     /// The subscriptions, by id as it stands in the notices.
     feeds: HashMap<Bytes, Arc<Feed>>,
+    /// Subscriptions are to be made elsewhere.
+    is_outdated: bool,
     ended: bool,
 }
 
@@ -96,9 +98,14 @@ impl Book {
         }
     }
 
-    /// Its subscriptions are to be made anew on another socket: what they have brought is still taken.
+    /// Its subscriptions are to be made anew on another socket, and so is one that is still on its way: what they have
+    /// brought is taken.
     pub(super) fn end_feeds(&self) {
-        let feeds = std::mem::take(&mut self.lock().feeds);
+        let feeds = {
+            let mut state = self.lock();
+            state.is_outdated = true;
+            std::mem::take(&mut state.feeds)
+        };
         for feed in feeds.into_values() {
             feed.end();
         }
@@ -191,6 +198,10 @@ impl State {
 
     fn follow(&mut self, id: Bytes) -> Arc<Feed> {
         let feed = Arc::<Feed>::default();
+        if self.is_outdated {
+            feed.end();
+            return feed;
+        }
         if let Some(before) = self.feeds.insert(id, Arc::clone(&feed)) {
             before.end();
         }

@@ -1,5 +1,7 @@
 //! Answers reach who waits for them and nobody else, and everybody is told of the end.
 
+use futures_util::FutureExt;
+
 use super::super::notices::Notice;
 use super::*;
 
@@ -184,6 +186,25 @@ async fn of_two_with_one_id_the_later_one_counts() {
     deliver(&book, r#"{"method":"m","params":{"subscription":"0x1","result":1}}"#);
     book.end(&lost());
     assert_eq!(later.next().await, Some(Notice::Item(Bytes::from("1"))));
+}
+
+#[tokio::test]
+async fn subscriptions_that_are_to_be_made_elsewhere_end_with_what_they_have_brought() {
+    let book = book();
+    let mut answers = [1, 2].map(|id| {
+        let answer = book.enter(id..id + 1, true).unwrap();
+        assert!(book.begin(id));
+        answer
+    });
+    deliver(&book, r#"{"id":1,"result":"0x1"}"#);
+    deliver(&book, r#"{"method":"m","params":{"subscription":"0x1","result":1}}"#);
+    book.end_feeds();
+    // One that was on its way.
+    deliver(&book, r#"{"id":2,"result":"0x2"}"#);
+    let [mut one, mut other] =
+        answers.each_mut().map(|answer| answer.try_recv().unwrap().unwrap().1.unwrap());
+    assert_eq!((one.next().await, one.next().await), (Some(Notice::Item(Bytes::from("1"))), None));
+    assert_eq!(other.next().now_or_never(), Some(None));
 }
 
 #[test]

@@ -104,3 +104,22 @@ async fn pending_transactions_of_a_stranger_are_not_taken() {
     *node.network.lock().unwrap() = "0x1";
     assert_eq!(next(&pending).await, "0xabc");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_block_that_follows_none_is_not_asked_for_without_a_pause() {
+    let world = world(5);
+    let node = node_of(&world);
+    let chain = Arc::new(chain(std::slice::from_ref(&node), None).await);
+    let heads = subscribe(&chain, "newHeads");
+    heads.begin().await.unwrap();
+    node.on(move |method, params| match params[0].as_str() {
+        Some("latest" | "0x5") => {
+            Say::Result(json!({"number": "0x5", "hash": "0xother", "parentHash": "0xnone"}))
+        }
+        _ => world.lock().unwrap().say(method, params, 0),
+    });
+    let before = node.asked("eth_getBlockByNumber");
+    assert!(timeout(60 * SECOND, heads.next()).await.is_err());
+    let asked = node.asked("eth_getBlockByNumber") - before;
+    assert!(asked < 200, "{asked} looks in a minute");
+}
