@@ -1,18 +1,19 @@
 //! One call on its way: asked at one endpoint, hedged at another when it is late, moved on when it fails, repeated
 //! after a while when it has failed everywhere. The first good answer wins, and the others are given up.
 
+mod late;
+
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, sleep};
 
 use super::ask::Ask;
-use super::endpoint::Fitness;
 use super::remedy::{Remedy, remedy, wait};
-use super::{Circuit, Router, doubt};
+use super::{Router, doubt};
 use crate::engine::classify::Effect;
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Phase, Result};
@@ -146,13 +147,19 @@ impl<'a, A: Ask> Race<'a, A> {
                 () = late.as_mut() => {
                     self.looks += 1;
                     self.tell_who_hangs();
-                    if let Some(other) = self.other() {
-                        // Those who hang would keep the connection that the other needs.
-                        if router.first().pool().is_full() {
-                            asks.clear();
-                            self.give_up(Duration::ZERO);
-                        }
-                        asks.push(self.ask(other));
+                    let is_full = router.first().pool().is_full();
+                    let other = self.other();
+                    // Those who hang would keep the connection that the other needs, or who looks whether it is back.
+                    if is_full && (other.is_some() || self.waits_in_vain()) {
+                        asks.clear();
+                        self.give_up(Duration::ZERO);
+                    }
+                    let next = match other {
+                        None if asks.is_empty() => Some(self.step_aside().await),
+                        other => other,
+                    };
+                    if let Some(next) = next {
+                        asks.push(self.ask(next));
                     }
                     late.set(self.late());
                 }
@@ -160,85 +167,9 @@ impl<'a, A: Ask> Race<'a, A> {
         }
     }
 
-    /// Until it is looked whether the call is late.
-    fn late(&self) -> Sleep {
-        let hedged = self.router.policy.hedging
-            && self.effect != Effect::Changes
-            && self.asked.iter().any(Option::is_none);
-        let look = || {
-            let now = Instant::now();
-            let late = self.router.pace.late_after(now);
-            match (self.since + late).saturating_duration_since(now) {
-                Duration::ZERO => late.saturating_mul(1 << self.looks.min(16)).min(LOOK_AGAIN),
-                due => due.min(LOOK_AGAIN),
-            }
-        };
-        sleep(if hedged { look() } else { NEVER })
-    }
-
     /// Who is asked next, if anybody is left.
     fn pick(&self) -> Option<usize> {
         self.router.pick(self.asks_for.load(), &self.tried, Instant::now())
-    }
-
-    /// Who else may be asked while somebody is.
-    fn other(&mut self) -> Option<usize> {
-        let is_stuck =
-            self.is_stuck() && (!self.moved || self.router.retries.spend(self.asks_for.load().calls));
-        let other = self.pick().or_else(|| if is_stuck { self.another_round() } else { None })?;
-        let now = Instant::now();
-        let fitness = self.router.endpoints[other].fitness(self.asks_for.load(), now);
-        // Who cannot answer will not do so sooner.
-        if fitness == Some(Fitness::Lacking) {
-            return None;
-        }
-        let scopes = self.router.endpoints[other].pool().scopes();
-        if is_stuck {
-            self.moved = true;
-            scopes.count(Event::Retry(Why::Late));
-            return Some(other);
-        }
-        let is_late = now.duration_since(self.since) >= self.router.pace.late_after(now);
-        let may = is_late && self.router.hedges.spend(self.asks_for.load().calls);
-        if may {
-            self.hedged = true;
-            scopes.count(Event::Hedge);
-        }
-        may.then_some(other)
-    }
-
-    /// Whether all who were asked are left alone by now. Then another is asked as if they had failed, and no budget for
-    /// what is asked twice stands in the way: it would stay empty for as long as all callers wait.
-    fn is_stuck(&self) -> bool {
-        let asked = self.asked.iter().zip(&self.router.endpoints).filter(|(asked, _)| asked.is_some());
-        asked.into_iter().all(|(_, endpoint)| endpoint.circuit() != Circuit::Closed)
-    }
-
-    /// Who is asked once more, of those who have failed meanwhile.
-    fn another_round(&mut self) -> Option<usize> {
-        if self.rounds >= self.router.policy.retries {
-            return None;
-        }
-        self.rounds += 1;
-        self.tried = self.asked.iter().map(Option::is_some).collect();
-        self.pick()
-    }
-
-    /// Who has had the request for too long hangs, though nobody else has answered it.
-    fn tell_who_hangs(&mut self) {
-        let now = Instant::now();
-        let method = self.asks_for.load().method;
-        let late = self.router.pace.late_after(now);
-        for (index, asked) in self.asked.iter_mut().enumerate() {
-            let usual = self.router.endpoints[index].usual(method);
-            let patience = HUNG.max(late).max(usual.saturating_mul(2));
-            let Some(asked) = asked.as_mut().filter(|asked| asked.hangs(patience, now)) else { continue };
-            // The last one would not be left alone for it.
-            if self.router.has_others(index) {
-                asked.is_told = true;
-                self.router.hung(index, method, now);
-            }
-        }
     }
 
     fn ask(&mut self, index: usize) -> impl Future<Output = Answered<A::Output>> + use<'a, A> {
