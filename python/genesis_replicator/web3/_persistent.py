@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from genesis_replicator import ChainManager
     from genesis_replicator._native import Subscription
 
-#: To a call, or one by one to a batch.
-Answer: TypeAlias = "RPCResponse | list[RPCResponse]"
+    #: To a call, or one by one to a batch.
+    _Answer: TypeAlias = RPCResponse | list[RPCResponse]
 
 
 class GenesisPersistentProvider(PersistentConnectionProvider, GenesisProvider):
@@ -45,7 +45,7 @@ class GenesisPersistentProvider(PersistentConnectionProvider, GenesisProvider):
         """
         super().__init__(manager=manager, chain_id=chain_id, timeout=timeout, **options)
         self.endpoint_uri = chain_id
-        self._calls: dict[RPCId, asyncio.Task[Answer]] = {}
+        self._calls: dict[RPCId, asyncio.Task[_Answer]] = {}
         self._feeds: dict[str, asyncio.Task[None]] = {}
         self._subscription_ids = count(1)
         #: One at a time: whoever reads slowly is waited for by the subscriptions.
@@ -70,8 +70,8 @@ class GenesisPersistentProvider(PersistentConnectionProvider, GenesisProvider):
             raise told
         return told
 
-    async def _make(self, id_: RPCId, written: Any) -> Answer:
-        answer: Answer
+    async def _make(self, id_: RPCId, written: Any) -> _Answer:
+        answer: _Answer
         if isinstance(written, list):
             calls = [(call["method"], call["params"]) for call in written]
             answer = await self._answers([call["id"] for call in written], calls)
