@@ -139,18 +139,22 @@ impl Batch<'_> {
         self.refusal.as_ref().or_else(|| first().filter(invalid))
     }
 
+    /// An answer to no call may be an error without an id.
+    fn refuse(&mut self, envelope: &Envelope) -> Result<()> {
+        let has_no_id = matches!(envelope.id.clone().map(|at| part(self.body, at)), None | Some(b"null"));
+        match envelope.answer(self.body)? {
+            refusal @ Answer::Error { .. } if has_no_id => self.refusal = Some(refusal),
+            _ => return Err(to_nobody()),
+        }
+        Ok(())
+    }
+
     fn put(&mut self, envelope: &Envelope) -> Result<()> {
         self.found += 1;
-        if matches!(envelope.id.clone().map(|at| part(self.body, at)), None | Some(b"null"))
-            && let refusal @ Answer::Error { .. } = envelope.answer(self.body)?
-        {
-            self.refusal = Some(refusal);
-            return Ok(());
-        }
         let id = envelope.id.clone().and_then(|at| number(part(self.body, at)));
         let place = id.and_then(|id| usize::try_from(id.checked_sub(self.first)?).ok());
         let slot = place.and_then(|place| self.answers.get_mut(place));
-        let slot = slot.ok_or_else(to_nobody)?;
+        let Some(slot) = slot else { return self.refuse(envelope) };
         if slot.replace(envelope.answer(self.body)?).is_some() {
             return Err(protocol("the batch answers one request twice"));
         }
