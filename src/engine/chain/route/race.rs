@@ -152,7 +152,7 @@ impl<'a, A: Ask> Race<'a, A> {
                     // Those who hang would keep the connection that the other needs, or who looks whether it is back.
                     if is_full && (other.is_some() || self.waits_in_vain()) {
                         asks.clear();
-                        self.give_up(Duration::ZERO);
+                        self.give_up();
                     }
                     let next = match other {
                         None if asks.is_empty() => Some(self.step_aside().await),
@@ -248,11 +248,11 @@ impl<'a, A: Ask> Race<'a, A> {
         }
     }
 
-    /// Nobody waits any more for those who were asked; who has had the request for longer than `patience` hangs.
-    fn give_up(&mut self, patience: Duration) {
+    /// Nobody waits any more for those who were asked; who has the request hangs.
+    fn give_up(&mut self) {
         let now = Instant::now();
         for (index, asked) in self.asked.iter_mut().enumerate() {
-            if asked.take().is_some_and(|asked| asked.hangs(patience, now)) {
+            if asked.take().is_some_and(|asked| asked.hangs(Duration::ZERO, now)) {
                 self.router.hung(index, self.asks_for.load().method, now);
             }
         }
@@ -301,11 +301,10 @@ impl<'a, A: Ask> Race<'a, A> {
 impl<A: Ask> Drop for Race<'_, A> {
     fn drop(&mut self) {
         let longest = self.asked.iter().flatten().min_by_key(|asked| asked.at);
-        if let Some(asked) = longest {
-            self.call.enter(asked.call.phase());
-        }
+        let Some(asked) = longest else { return };
+        self.call.enter(asked.call.phase());
         if self.tried.len() > 1 {
-            self.give_up(HUNG.max(self.router.pace.late_after(Instant::now())));
+            self.tell_who_hangs();
         }
     }
 }

@@ -84,7 +84,7 @@ impl<A: Ask> Race<'_, A> {
         }
     }
 
-    /// Whether all who were asked hang, and it makes no difference to tell.
+    /// Whether all who were asked hang, and were not told.
     pub(super) fn waits_in_vain(&self) -> bool {
         let now = Instant::now();
         (0..self.asked.len()).all(|index| self.asked[index].is_none() || self.hangs(index, now))
