@@ -70,15 +70,14 @@ impl Connection {
         const NAME: &str = "Connection.request";
         let connection = slf.get().0.get()?.clone();
         let py = slf.py();
-        let request = arguments::request(py, method, params);
-        let (request, decode) = match request.and_then(|request| Ok((request, Decode::parse(py, decode)?))) {
-            Ok(both) => both,
-            Err(error) => return Ok(Coroutine::failed(NAME, error)),
-        };
-        let call = async move { connection.request(&request, config::timeout(timeout)?).await };
-        let coroutine = Coroutine::new(NAME, Start::Spawn, call, decode.finish());
-        // Held as a method would: one that nobody else holds would be given back in the middle of its call.
-        Ok(coroutine.keeping(slf.clone().into_any().unbind()))
+        Ok(Coroutine::checked(NAME, || {
+            let request = arguments::request(py, method, params)?;
+            let decode = Decode::parse(py, decode)?;
+            let call = async move { connection.request(&request, config::timeout(timeout)?).await };
+            let coroutine = Coroutine::new(NAME, Start::Spawn, call, decode.finish());
+            // Held as a method would: one that nobody else holds would be given back in the middle of its call.
+            Ok(coroutine.keeping(slf.clone().into_any().unbind()))
+        }))
     }
 
     /// Make several calls in one HTTP request.
@@ -99,19 +98,18 @@ impl Connection {
     ) -> PyResult<Coroutine> {
         const NAME: &str = "Connection.batch";
         let connection = slf.get().0.get()?.clone();
-        let requests = match arguments::requests(slf.py(), calls) {
-            Ok(requests) => requests,
-            Err(error) => return Ok(Coroutine::failed(NAME, error)),
-        };
-        let call = async move {
-            let results = connection.batch(&requests, config::timeout(timeout)?).await?;
-            match results.iter().find_map(|result| result.as_ref().err()) {
-                Some(error) if !return_exceptions => Err(error.clone()),
-                _ => Ok(results),
-            }
-        };
-        let coroutine = Coroutine::new(NAME, Start::Spawn, call, listing::list(return_exceptions));
-        Ok(coroutine.keeping(slf.clone().into_any().unbind()))
+        Ok(Coroutine::checked(NAME, || {
+            let requests = arguments::requests(slf.py(), calls)?;
+            let call = async move {
+                let results = connection.batch(&requests, config::timeout(timeout)?).await?;
+                match results.iter().find_map(|result| result.as_ref().err()) {
+                    Some(error) if !return_exceptions => Err(error.clone()),
+                    _ => Ok(results),
+                }
+            };
+            let coroutine = Coroutine::new(NAME, Start::Spawn, call, listing::list(return_exceptions));
+            Ok(coroutine.keeping(slf.clone().into_any().unbind()))
+        }))
     }
 
     /// Give it back. Calls in flight fail with `ConnectionClosedError`. The second time does nothing.

@@ -66,18 +66,17 @@ impl LogStream {
 
     fn __anext__(slf: &Bound<'_, Self>) -> Coroutine {
         const NAME: &str = "LogStream.__anext__";
-        let engine = match slf.get().running(slf.py()) {
-            Ok(engine) => engine,
-            Err(error) => return Coroutine::failed(NAME, error),
-        };
-        let next = async move {
-            match engine {
-                Some(engine) => engine.next().await,
-                None => Ok(None),
-            }
-        };
-        // Looking through the answers is work, and not the event loop's.
-        Coroutine::new(NAME, Start::Spawn, next, give).keeping(slf.clone().into_any().unbind())
+        Coroutine::checked(NAME, || {
+            let engine = slf.get().running(slf.py())?;
+            let next = async move {
+                match engine {
+                    Some(engine) => engine.next().await,
+                    None => Ok(None),
+                }
+            };
+            // Looking through the answers is work, and not the event loop's.
+            Ok(Coroutine::new(NAME, Start::Spawn, next, give).keeping(slf.clone().into_any().unbind()))
+        })
     }
 
     /// End every request that is under way. The second time does nothing.

@@ -134,15 +134,14 @@ impl ConnectionPool {
     fn resize(&self, py: Python<'_>, max_connections: i64) -> PyResult<Coroutine> {
         const NAME: &str = "ConnectionPool.resize";
         let pool = self.0.get()?.clone();
-        let count = match config::max_connections(max_connections) {
-            Ok(count) => count,
-            Err(error) => return Ok(Coroutine::failed(NAME, to_py(py, error))),
-        };
-        let resize = async move {
-            pool.resize(count);
-            Ok(())
-        };
-        Ok(Coroutine::new(NAME, Start::Poll, resize, answers::none))
+        Ok(Coroutine::checked(NAME, || {
+            let count = config::max_connections(max_connections).map_err(|error| to_py(py, error))?;
+            let resize = async move {
+                pool.resize(count);
+                Ok(())
+            };
+            Ok(Coroutine::new(NAME, Start::Poll, resize, answers::none))
+        }))
     }
 
     /// Replace every connection: idle ones are closed now, the others when they come back.
@@ -196,14 +195,13 @@ impl ConnectionPool {
 impl ConnectionPool {
     fn closing(&self, py: Python<'_>, name: &'static str, timeout: f64) -> PyResult<Coroutine> {
         let pool = self.0.get()?.clone();
-        let timeout = match config::seconds("timeout", timeout) {
-            Ok(timeout) => timeout,
-            Err(error) => return Ok(Coroutine::failed(name, to_py(py, error))),
-        };
-        let close = async move {
-            pool.close(timeout).await;
-            Ok(())
-        };
-        Ok(Coroutine::new(name, Start::Poll, close, answers::none))
+        Ok(Coroutine::checked(name, || {
+            let timeout = config::seconds("timeout", timeout).map_err(|error| to_py(py, error))?;
+            let close = async move {
+                pool.close(timeout).await;
+                Ok(())
+            };
+            Ok(Coroutine::new(name, Start::Poll, close, answers::none))
+        }))
     }
 }

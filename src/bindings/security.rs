@@ -275,13 +275,10 @@ fn judging<T: Send + 'static>(
     judge: impl FnOnce(&[(String, Field)], Option<&str>) -> T + Send + 'static,
     finish: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
 ) -> Coroutine {
-    let endpoint = endpoint.map(|endpoint| arguments::text("endpoint", endpoint)).transpose();
-    let given = endpoint.and_then(|endpoint| Ok((arguments::fields("credentials", credentials)?, endpoint)));
-    match given {
-        Ok((fields, endpoint)) => {
-            let judge = async move { Ok(judge(&fields, endpoint.as_deref())) };
-            Coroutine::new(name, Start::Poll, judge, finish)
-        }
-        Err(error) => Coroutine::failed(name, error),
-    }
+    Coroutine::checked(name, || {
+        let endpoint = endpoint.map(|endpoint| arguments::text("endpoint", endpoint)).transpose()?;
+        let fields = arguments::fields("credentials", credentials)?;
+        let judge = async move { Ok(judge(&fields, endpoint.as_deref())) };
+        Ok(Coroutine::new(name, Start::Poll, judge, finish))
+    })
 }

@@ -143,23 +143,18 @@ impl Stream {
 
     fn __anext__(slf: &Bound<'_, Self>) -> Coroutine {
         const NAME: &str = "Stream.__anext__";
-        let (py, stream) = (slf.py(), slf.get());
-        let running = stream.running(py).and_then(|running| {
-            running.as_ref().map_or(Ok(()), |running| stream.read(py, running.flow.inlet()))?;
-            Ok(running)
-        });
-        let running = match running {
-            Ok(running) => running,
-            Err(error) => return Coroutine::failed(NAME, error),
-        };
-        let next = async move {
-            match running {
-                Some(running) => running.flow.next().await,
-                None => Ok(None),
-            }
-        };
-        let stream = slf.clone().unbind();
-        Coroutine::new(NAME, Start::Poll, next, move |py, taken| stream.get().give(py, taken))
+        let (py, stream) = (slf.py(), slf.clone().unbind());
+        Coroutine::checked(NAME, || {
+            let running = stream.get().running(py)?;
+            running.as_ref().map_or(Ok(()), |running| stream.get().read(py, running.flow.inlet()))?;
+            let next = async move {
+                match running {
+                    Some(running) => running.flow.next().await,
+                    None => Ok(None),
+                }
+            };
+            Ok(Coroutine::new(NAME, Start::Poll, next, move |py, taken| stream.get().give(py, taken)))
+        })
     }
 
     /// End every call that is under way. The second time does nothing.

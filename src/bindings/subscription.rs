@@ -70,20 +70,19 @@ impl Subscription {
 
     fn __anext__(slf: &Bound<'_, Self>) -> Coroutine {
         const NAME: &str = "Subscription.__anext__";
-        let engine = match slf.get().running(slf.py()) {
-            Ok(engine) => engine,
-            Err(error) => return Coroutine::failed(NAME, error),
-        };
-        // Looking for the next item is work, and not the event loop's. Taking one that is there is not.
-        let is_ready = engine.as_ref().is_some_and(|engine| engine.is_ready());
-        let start = if is_ready { Start::Poll } else { Start::Spawn };
-        let next = async move {
-            match engine {
-                Some(engine) => engine.next().await,
-                None => Ok(None),
-            }
-        };
-        Coroutine::new(NAME, start, next, give).keeping(slf.clone().into_any().unbind())
+        Coroutine::checked(NAME, || {
+            let engine = slf.get().running(slf.py())?;
+            // Looking for the next item is work, and not the event loop's. Taking one that is there is not.
+            let is_ready = engine.as_ref().is_some_and(|engine| engine.is_ready());
+            let start = if is_ready { Start::Poll } else { Start::Spawn };
+            let next = async move {
+                match engine {
+                    Some(engine) => engine.next().await,
+                    None => Ok(None),
+                }
+            };
+            Ok(Coroutine::new(NAME, start, next, give).keeping(slf.clone().into_any().unbind()))
+        })
     }
 
     /// End it. The second time does nothing.
@@ -93,17 +92,17 @@ impl Subscription {
 
     fn __aenter__(slf: &Bound<'_, Self>) -> Coroutine {
         const NAME: &str = "Subscription.__aenter__";
-        let engine = match slf.get().running(slf.py()) {
-            Ok(engine) => engine,
-            Err(error) => return Coroutine::failed(NAME, error),
-        };
-        let begin = async move {
-            match engine {
-                Some(engine) => engine.begin().await,
-                None => Ok(()),
-            }
-        };
-        Coroutine::new(NAME, Start::Spawn, begin, answers::none).giving(slf.clone().into_any().unbind())
+        Coroutine::checked(NAME, || {
+            let engine = slf.get().running(slf.py())?;
+            let begin = async move {
+                match engine {
+                    Some(engine) => engine.begin().await,
+                    None => Ok(()),
+                }
+            };
+            let coroutine = Coroutine::new(NAME, Start::Spawn, begin, answers::none);
+            Ok(coroutine.giving(slf.clone().into_any().unbind()))
+        })
     }
 
     fn __aexit__(

@@ -82,7 +82,12 @@ impl Coroutine {
         Self::in_state(name, State::Ready(value))
     }
 
-    /// An operation whose arguments are bad, which is told when it is awaited.
+    /// An operation that is made of what may be wrong, which is told when it is awaited.
+    pub fn checked(name: &'static str, make: impl FnOnce() -> PyResult<Self>) -> Self {
+        make().unwrap_or_else(|error| Self::failed(name, error))
+    }
+
+    /// One whose arguments are wrong.
     pub fn failed(name: &'static str, error: PyErr) -> Self {
         Self::new(name, Start::Poll, async { Ok(()) }, move |_, ()| Err::<Py<PyAny>, _>(error))
     }

@@ -55,16 +55,15 @@ impl ChainManager {
 
     pub(super) fn stopping(&self, py: Python<'_>, name: &'static str, timeout: f64) -> PyResult<Coroutine> {
         let manager = self.engine()?.clone();
-        let timeout = match config::seconds("timeout", timeout) {
-            Ok(timeout) => timeout,
-            Err(error) => return Ok(Coroutine::failed(name, to_py(py, error))),
-        };
-        let stop = async move {
-            manager.stop(timeout).await;
-            manager.log().delivered(logging::PATIENCE).await;
-            Ok(())
-        };
-        Ok(Coroutine::new(name, Start::Poll, stop, answers::none))
+        Ok(Coroutine::checked(name, || {
+            let timeout = config::seconds("timeout", timeout).map_err(|error| to_py(py, error))?;
+            let stop = async move {
+                manager.stop(timeout).await;
+                manager.log().delivered(logging::PATIENCE).await;
+                Ok(())
+            };
+            Ok(Coroutine::new(name, Start::Poll, stop, answers::none))
+        }))
     }
 
     pub(super) fn connecting(
@@ -77,20 +76,20 @@ impl ChainManager {
     ) -> PyResult<Coroutine> {
         const NAME: &str = "ChainManager.connect_to_chain";
         let manager = self.engine()?.clone();
-        let config = match chain.config(py, route) {
-            Ok(config) => config,
-            Err(error) => return Ok(Coroutine::failed(NAME, error)),
-        };
-        // Where Python is asked for credentials the runtime must know for whom, which it does not at the first poll.
-        let asks_python = config.endpoints.iter().any(|endpoint| endpoint.route.target.renewal().is_some());
-        let start = if asks_python { Start::Spawn } else { Start::Poll };
-        let connect = async move {
-            let timeout = config::timeout(timeout)?;
-            manager.connect(&chain_id, config, timeout).await
-        };
-        Ok(Coroutine::new(NAME, start, connect, |py, connected| {
-            connected.commit().map_err(|error| to_py(py, error))?;
-            answers::boolean(py, true)
+        Ok(Coroutine::checked(NAME, || {
+            let config = chain.config(py, route)?;
+            // Where Python is asked for credentials the runtime must know for whom: at the first poll it does not.
+            let asks_python =
+                config.endpoints.iter().any(|endpoint| endpoint.route.target.renewal().is_some());
+            let start = if asks_python { Start::Spawn } else { Start::Poll };
+            let connect = async move {
+                let timeout = config::timeout(timeout)?;
+                manager.connect(&chain_id, config, timeout).await
+            };
+            Ok(Coroutine::new(NAME, start, connect, |py, connected| {
+                connected.commit().map_err(|error| to_py(py, error))?;
+                answers::boolean(py, true)
+            }))
         }))
     }
 
@@ -147,16 +146,15 @@ impl ChainManager {
     ) -> PyResult<Coroutine> {
         const NAME: &str = "ChainManager.request";
         let manager = self.engine()?.clone();
-        let request = arguments::request(py, method, params);
-        let (request, decode) = match request.and_then(|request| Ok((request, Decode::parse(py, decode)?))) {
-            Ok(both) => both,
-            Err(error) => return Ok(Coroutine::failed(NAME, error)),
-        };
-        let call = async move {
-            let timeout = config::timeout(timeout)?;
-            manager.request(&chain_id, &request, timeout).await
-        };
-        Ok(Coroutine::new(NAME, Start::Spawn, call, decode.finish()))
+        Ok(Coroutine::checked(NAME, || {
+            let request = arguments::request(py, method, params)?;
+            let decode = Decode::parse(py, decode)?;
+            let call = async move {
+                let timeout = config::timeout(timeout)?;
+                manager.request(&chain_id, &request, timeout).await
+            };
+            Ok(Coroutine::new(NAME, Start::Spawn, call, decode.finish()))
+        }))
     }
 
     pub(super) fn requesting_many(
@@ -168,18 +166,17 @@ impl ChainManager {
     ) -> PyResult<Coroutine> {
         const NAME: &str = "ChainManager.request_many";
         let manager = self.engine()?.clone();
-        let requests = match arguments::requests(py, calls) {
-            Ok(requests) => requests,
-            Err(error) => return Ok(Coroutine::failed(NAME, error)),
-        };
-        let return_exceptions = options.return_exceptions;
-        let run = async move {
-            let timeout = config::timeout(options.timeout)?;
-            let concurrency = options.in_flight()?;
-            let many = Many { requests, concurrency, timeout, fail_fast: !return_exceptions };
-            manager.request_many(&chain_id, many).await
-        };
-        Ok(Coroutine::new(NAME, Start::Spawn, run, listing::list(return_exceptions)))
+        Ok(Coroutine::checked(NAME, || {
+            let requests = arguments::requests(py, calls)?;
+            let return_exceptions = options.return_exceptions;
+            let run = async move {
+                let timeout = config::timeout(options.timeout)?;
+                let concurrency = options.in_flight()?;
+                let many = Many { requests, concurrency, timeout, fail_fast: !return_exceptions };
+                manager.request_many(&chain_id, many).await
+            };
+            Ok(Coroutine::new(NAME, Start::Spawn, run, listing::list(return_exceptions)))
+        }))
     }
 
     pub(super) fn batching(
@@ -192,15 +189,14 @@ impl ChainManager {
     ) -> PyResult<Coroutine> {
         const NAME: &str = "ChainManager.batch";
         let manager = self.engine()?.clone();
-        let requests = match arguments::requests(py, calls) {
-            Ok(requests) => requests,
-            Err(error) => return Ok(Coroutine::failed(NAME, error)),
-        };
-        let run = async move {
-            let timeout = config::timeout(timeout)?;
-            Ok(manager.chain(&chain_id)?.batch(&requests, timeout).await)
-        };
-        Ok(Coroutine::new(NAME, Start::Spawn, run, listing::list(return_exceptions)))
+        Ok(Coroutine::checked(NAME, || {
+            let requests = arguments::requests(py, calls)?;
+            let run = async move {
+                let timeout = config::timeout(timeout)?;
+                Ok(manager.chain(&chain_id)?.batch(&requests, timeout).await)
+            };
+            Ok(Coroutine::new(NAME, Start::Spawn, run, listing::list(return_exceptions)))
+        }))
     }
 
     pub(super) fn streaming(
