@@ -147,6 +147,20 @@ async fn only_so_many_may_wait_for_a_node_that_is_down() {
 }
 
 #[tokio::test]
+async fn where_nobody_may_wait_a_node_that_was_down_is_tried_when_that_is_due() {
+    let settings = Settings { max_waiting: Some(0), ..Settings::default() };
+    let address = nowhere().await;
+    let pool = pool_with(route(&format!("http://{address}")), 1, settings);
+    call(&pool, json!([1])).await.unwrap_err();
+    tokio::time::pause();
+    assert_eq!(call(&pool, json!([1])).await.unwrap_err().kind(), Kind::TooManyWaiters);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    tokio::time::resume();
+    let _server = scripted_at(address, Options::default(), echo).await;
+    assert_eq!(call(&pool, json!([1])).await.unwrap(), json!(1));
+}
+
+#[tokio::test]
 async fn whoever_waits_for_a_node_that_is_down_is_told_at_once_when_the_pool_closes() {
     let pool = pool(route(&format!("http://{}", nowhere().await)), 1);
     call(&pool, json!([1])).await.unwrap_err();

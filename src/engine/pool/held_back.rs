@@ -1,4 +1,9 @@
-//! Callers of an endpoint that refuses connections: one of them tries, and the others wait for what comes of that.
+//! Callers of an endpoint that refuses connections, or that may be another one: one of them tries, and the others wait
+//! for what comes of that.
+
+use std::pin::pin;
+
+use futures_util::FutureExt;
 
 use super::core::Pool;
 use super::dials::{Probe, in_turn};
@@ -6,7 +11,7 @@ use super::gate::{closed, too_many};
 use super::lease::Lease;
 use crate::engine::deadline::Call;
 use crate::engine::error::{Error, Kind, Phase, Result};
-use crate::engine::metrics::{Event, Gauge};
+use crate::engine::metrics::{Event, Gauge, Held};
 
 impl Pool {
     /// Whether nothing is open and the last attempt to open something failed. Whoever comes then waits here and not at
@@ -20,6 +25,21 @@ impl Pool {
     /// # Errors
     /// What somebody else has tried in vain; `TooManyWaiters`.
     pub(super) async fn probe(&self, call: &Call) -> Result<Option<Probe<'_>>> {
+        let mut probe = pin!(self.home().dials.probe());
+        // Who may try at once does not wait.
+        if let Some(probe) = probe.as_mut().now_or_never() {
+            return probe;
+        }
+        let _waiting = self.stand_by()?;
+        call.enter(Phase::Connect);
+        probe.await
+    }
+
+    /// Wait for what another tries, counted like those in line for a connection.
+    ///
+    /// # Errors
+    /// `PoolClosed`, `TooManyWaiters`.
+    pub(in crate::engine) fn stand_by(&self) -> Result<Held<'_>> {
         if self.is_closed() {
             return Err(self.mark(closed()));
         }
@@ -28,9 +48,7 @@ impl Pool {
             self.scopes().count(Event::Rejection);
             return Err(self.mark(too_many(most)));
         }
-        call.enter(Phase::Connect);
-        let _waiting = self.scopes().hold(Gauge::Waiting);
-        self.home().dials.probe().await
+        Ok(self.scopes().hold(Gauge::Waiting))
     }
 
     /// Connecting took too long: what the last attempt met says why.

@@ -37,7 +37,10 @@ impl Router {
             return Ok(());
         }
         let recognise = || recognise(endpoint.pool(), &self.identity, &self.label, call);
+        let place = endpoint.pool().stand_by()?;
         let ask = async {
+            // It stands in line for a connection by itself.
+            drop(place);
             let known = recognise().await;
             if known.is_ok() {
                 endpoint.trust();

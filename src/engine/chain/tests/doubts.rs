@@ -3,6 +3,7 @@
 use futures_util::future::join_all;
 
 use super::*;
+use crate::engine::metrics::Gauge;
 
 /// A chain of one node that was away for a moment.
 async fn after_an_outage(node: &Arc<Node>) -> Chain {
@@ -70,6 +71,24 @@ async fn whoever_waits_for_that_answer_ends_by_his_own_deadline() {
     assert!(first.is_err());
     assert_eq!(leased, (true, 101 * MS));
     assert_eq!(asked, (Kind::RequestTimeout, SECOND + MS));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_that_answer_is_counted_with_those_in_line() {
+    let node = Node::echo();
+    let chain = after_an_outage(&node).await;
+    node.is_strange.store(true, Ordering::Relaxed);
+    node.on(|_, _| Say::Nothing);
+    let waiting = || chain.router.first().pool().scopes().own().gauge(Gauge::Waiting);
+    let params = json!([7]);
+    let asks = join_all((0..3).map(|_| ask_within(&chain, "eth_call", &params, SECOND)));
+    let look = async {
+        sleep(MS).await;
+        waiting()
+    };
+    // The first of them has a connection.
+    assert_eq!(tokio::join!(asks, look).1, 2);
+    assert_eq!(waiting(), 0);
 }
 
 #[tokio::test(start_paused = true)]
