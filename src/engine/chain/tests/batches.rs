@@ -1,7 +1,6 @@
 //! Batches: as few requests as the nodes take, and for each call its own answer or error.
 
 use super::*;
-use crate::engine::classify::Class;
 
 const RAW: &str = "0xf86c098504a817c800825208943535353535353535353535353535353535353535880de0b6b3a76400008025\
                    a028ef61340bd939bc2195fe537567866003e1a15d3c71ff63e1590620aa636276\
@@ -51,12 +50,32 @@ async fn a_batch_that_is_too_large_is_made_in_halves_and_the_size_is_remembered(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_that_takes_no_batches_is_asked_call_by_call() {
-    let node = Node::echo();
-    node.most.store(0, Ordering::Relaxed);
-    let chain = chain(&[Arc::clone(&node)], None).await;
-    assert!(are_numbers(&batch(&chain, &numbers(5)).await));
-    assert_eq!(node.asked("eth_call"), 5);
+async fn a_node_that_takes_no_batches_is_asked_call_by_call_whatever_it_says_to_them() {
+    let invalid = Say::Error(-32_600, "Invalid Request");
+    for refusal in [Say::Error(-32_014, "batch too large"), invalid, Say::Status(413)] {
+        let node = Node::echo();
+        node.most.store(0, Ordering::Relaxed);
+        *node.refusal.lock().unwrap() = refusal.clone();
+        let chain = chain(&[Arc::clone(&node)], None).await;
+        assert!(are_numbers(&batch(&chain, &numbers(5)).await), "{refusal:?}");
+        assert_eq!(node.asked("eth_call"), 5, "{refusal:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_goes_in_the_parts_that_the_best_node_takes() {
+    let nodes = [2, 8].map(|most| {
+        let node = Node::echo();
+        node.most.store(most, Ordering::Relaxed);
+        node
+    });
+    let chain = chain(&nodes, None).await;
+    for _ in 0..20 {
+        assert!(are_numbers(&batch(&chain, &numbers(16)).await));
+    }
+    let before = nodes[1].batches().len();
+    assert!(are_numbers(&batch(&chain, &numbers(16)).await));
+    assert_eq!(nodes[1].batches()[before..], [8, 8]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -78,18 +97,21 @@ async fn calls_that_fail_alone_are_made_again_alone_and_others_are_told() {
     let chain = chain(&[Arc::clone(&node)], None).await;
     let seen = AtomicUsize::new(0);
     node.on(move |method, params| match method {
-        "eth_call" if params[0] == 3 && seen.fetch_add(1, Ordering::Relaxed) == 0 => {
+        "eth_call" if params[0] == 0 && seen.fetch_add(1, Ordering::Relaxed) == 0 => {
             Say::Error(429, "Your app has exceeded its compute units per second capacity")
         }
         "eth_estimateGas" => Say::Error(3, "execution reverted"),
+        "eth_own" => Say::Error(-32_601, "the method eth_own does not exist"),
         _ => Say::Result(params[0].clone()),
     });
     let mut calls = numbers(5);
-    calls.push(call("eth_estimateGas", &json!([{}])));
+    calls.extend([call("eth_estimateGas", &json!([{}])), call("eth_own", &json!([]))]);
     let mut results = batch(&chain, &calls).await;
-    assert_eq!(results.pop().unwrap().unwrap_err().facts().class, Some(Class::Reverted));
+    let classes = results.split_off(5).into_iter().map(|result| result.unwrap_err().facts().class);
+    assert!(classes.eq([Some(Class::Reverted), Some(Class::MethodNotSupported)]));
     assert!(are_numbers(&results));
-    assert_eq!((node.batches(), node.asked("eth_estimateGas"), node.asked("eth_call")), (vec![6], 1, 6));
+    let asked = ["eth_call", "eth_estimateGas", "eth_own"].map(|method| node.asked(method));
+    assert_eq!((node.batches(), asked), (vec![7], [6, 1, 1]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -99,6 +121,33 @@ async fn an_error_that_all_calls_meet_is_told_once_for_each() {
     let results = batch(&chain, &numbers(3)).await;
     assert!(results.iter().all(|result| result.as_ref().is_err_and(|e| e.kind() == Kind::ExecutionReverted)));
     assert_eq!(node.batches(), [3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reads_that_failed_together_are_made_again_together_and_not_one_by_one() {
+    let node = Node::that(|_, _| Say::Status(503));
+    let chain = chain(&[Arc::clone(&node)], None).await;
+    assert!(batch(&chain, &numbers(3)).await.iter().all(Result::is_err));
+    let batches = node.batches();
+    assert!(batches.len() > 1 && batches.iter().all(|size| *size == 3), "{batches:?}");
+    // It hears of one call before it refuses.
+    assert_eq!(node.asked("eth_call"), batches.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_call_of_a_batch_adds_to_what_may_be_made_again() {
+    let node = Node::that(|_, _| Say::Status(503));
+    let chain = chain(&[Arc::clone(&node)], None).await;
+    let once = async || {
+        let before = node.batches().len();
+        let _ = batch(&chain, &numbers(20)).await;
+        node.batches().len() - before == 1
+    };
+    while !once().await {}
+    node.on(|_, params| Say::Result(params[0].clone()));
+    assert!(are_numbers(&batch(&chain, &numbers(300)).await));
+    node.on(|_, _| Say::Status(503));
+    assert!(!once().await);
 }
 
 #[tokio::test(start_paused = true)]
@@ -261,4 +310,28 @@ async fn a_transaction_of_a_batch_is_looked_up_when_nothing_may_be_sent_again() 
     });
     let calls = [call("eth_call", &json!([0])), call("eth_sendRawTransaction", &json!([RAW]))];
     assert_eq!(*batch(&chain, &calls).await[1].as_ref().unwrap(), HASH);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_back_too_long_is_asked_for_in_parts_and_says_nothing_of_what_the_node_takes() {
+    let node = Node::echo();
+    node.most.store(2, Ordering::Relaxed);
+    *node.refusal.lock().unwrap() = Say::TooLong;
+    let chain = chain(&[Arc::clone(&node)], None).await;
+    for round in 1..=2 {
+        assert!(are_numbers(&batch(&chain, &numbers(4)).await));
+        assert_eq!(node.batches(), [4, 2, 2].repeat(round));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_whose_answer_is_too_long_are_not_made_again() {
+    let node = Node::echo();
+    node.most.store(0, Ordering::Relaxed);
+    *node.refusal.lock().unwrap() = Say::TooLong;
+    let chain = chain(&[Arc::clone(&node)], None).await;
+    let calls = [call("personal_newAccount", &json!(["x"])), call("eth_call", &json!([7]))];
+    let results = batch(&chain, &calls).await;
+    assert_eq!(results[0].as_ref().unwrap_err().kind(), Kind::Protocol);
+    assert_eq!((node.batches(), node.asked("personal_newAccount")), (vec![2], 0));
 }

@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::{Batching, Chain, ChainConfig, EndpointConfig, Policy, connect};
+use crate::engine::classify::Class;
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::jsonrpc::Request;
@@ -46,6 +47,8 @@ enum Say {
     /// 429, and when to come back, in seconds.
     SlowDown(u64),
     Garbage,
+    /// More than is read.
+    TooLong,
     /// The connection ends without an answer.
     Gone,
     /// There is never an answer.
@@ -62,8 +65,9 @@ struct Node {
     seen: Mutex<Vec<String>>,
     /// Who it says it is.
     network: Mutex<&'static str>,
-    /// The most calls that it takes at a time, and how many came together.
+    /// The most calls that it takes at a time, what it says to more, and how many came together.
     most: AtomicUsize,
+    refusal: Mutex<Say>,
     batches: Mutex<Vec<usize>>,
     /// It makes the calls of a batch and then finds that its response is too large.
     is_stingy: AtomicBool,
@@ -81,6 +85,7 @@ impl Node {
             seen: Mutex::default(),
             network: Mutex::new("0x1"),
             most: AtomicUsize::new(usize::MAX),
+            refusal: Mutex::new(Say::Error(-32_014, "batch too large")),
             batches: Mutex::default(),
             is_stingy: AtomicBool::new(false),
             is_strange: AtomicBool::new(false),
@@ -119,7 +124,8 @@ impl Node {
         };
         self.batches.lock().unwrap().push(calls.len());
         if calls.len() > self.most.load(Ordering::Relaxed) {
-            return Say::Error(-32_014, "batch too large").answer(Value::Null).await;
+            let refusal = self.refusal.lock().unwrap().clone();
+            return refusal.answer(Value::Null).await;
         }
         let mut answers = Vec::new();
         for (id, say) in calls.into_iter().map(|call| self.hear(call)) {
@@ -194,6 +200,7 @@ impl Say {
                 String::new()
             }
             Self::Garbage => "<html>".to_owned(),
+            Self::TooLong => return Err(SendError::Failed(too_long())),
             Self::Gone => {
                 return Err(SendError::Unanswered(Error::new(Kind::ConnectionClosed, "it is gone")));
             }
@@ -202,6 +209,12 @@ impl Say {
         reply.body = body.into();
         Ok(reply)
     }
+}
+
+/// As the transports say it.
+fn too_long() -> Error {
+    let message = "the answer is larger than max_response_bytes";
+    Error::new(Kind::Protocol, message).with(|facts| facts.class = Some(Class::RangeTooLarge))
 }
 
 fn route() -> Route {
