@@ -4,6 +4,7 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::*;
+use crate::engine::blocks::Blocks;
 
 const WINDOW: Batching = Batching { window: Duration::from_millis(5), size: 10 };
 
@@ -34,12 +35,29 @@ async fn calls_within_the_window_are_one_request_and_a_full_bundle_goes_at_once(
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_may_change_something_goes_alone() {
+async fn a_bundle_after_a_full_one_has_a_window_of_its_own() {
     let node = Node::echo();
     let chain = bundling(&[Arc::clone(&node)]).await;
-    let params = json!(["0x00"]);
-    join_all((0..5).map(|_| ask(&chain, "eth_sendTransaction", &params))).await;
-    assert_eq!((node.batches().len(), node.asked("eth_sendTransaction")), (0, 5));
+    assert!(are_numbers(&numbers(&chain, 10).await));
+    let params = json!([1]);
+    let later = async |time| {
+        sleep(time).await;
+        ask(&chain, "eth_call", &params).await.unwrap()
+    };
+    tokio::join!(later(3 * MS), later(6 * MS));
+    assert_eq!(node.batches(), [10, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_change_something_goes_alone_as_does_a_search_of_known_blocks() {
+    let node = Node::echo();
+    let chain = bundling(&[Arc::clone(&node)]).await;
+    let write = Request::new("eth_sendTransaction", "[1]").unwrap();
+    let search = Request::new("eth_getLogs", "[1]").unwrap().over(Blocks::one(1));
+    for request in [write, search] {
+        join_all((0..5).map(|_| chain.request(&request, Timeout::Default))).await;
+        assert_eq!((node.batches().len(), node.asked(request.method())), (0, 5));
+    }
 }
 
 #[tokio::test(start_paused = true)]
