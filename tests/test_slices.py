@@ -4,37 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Generator
 from typing import Any
 
 import pytest
 
 from genesis_replicator import ChainManager, RpcError
 from genesis_replicator.testing import FaultServer, Reply
+from servers.watched import Watched
 
 #: Many times what one slice can hold, in containers that are put together in parts.
 VALUE = {
     "list": [{"number": number, "text": "x" * 20} for number in range(100_000)],
     "dict": {str(number): [number] for number in range(100_000)},
 }
-
-
-class Watched:
-    """Awaits something, and knows how often it gave the loop its turn without waiting for anything."""
-
-    def __init__(self, awaited: Any) -> None:
-        self.awaited = awaited
-        self.turns = 0
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        inner = self.awaited.__await__()
-        while True:
-            try:
-                yielded = inner.send(None)
-            except StopIteration as end:
-                return end.value
-            self.turns += yielded is None
-            yield yielded
 
 
 @pytest.fixture

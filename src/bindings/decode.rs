@@ -35,17 +35,25 @@ impl Decode {
     /// Makes what the caller gets of a result.
     pub fn finish(self) -> impl FnOnce(Python<'_>, Bytes) -> PyResult<Finished> {
         move |py, text| match self {
-            Self::Json => go_on(py, text, Decoder::default()),
+            Self::Json => in_slices(py, text, Decoder::default(), |_, _, value| value),
             Self::Raw => Ok(PyBytes::new(py, &text).into_any().unbind().into()),
             Self::Lazy => lazy::value(py, text).map(Finished::from),
         }
     }
 }
 
-/// Decodes for one slice. What is left waits until the event loop has had its turn.
-fn go_on(py: Python<'_>, text: Bytes, mut decoder: Decoder) -> PyResult<Finished> {
-    match decoder.slice(py, &text).map_err(|error| answers::refused(py, error))? {
-        Some(value) => Ok(value.into()),
-        None => Ok(Finished::Later(Box::new(move |py| go_on(py, text, decoder)))),
-    }
+/// Decodes the text of `held` for one slice. What is left waits until the event loop has had its turn, and `held` with
+/// it: whoever is cancelled meanwhile has taken nothing. In the end `wrap` makes what the caller gets.
+pub fn in_slices<T: AsRef<[u8]> + Send + 'static>(
+    py: Python<'_>,
+    held: T,
+    mut decoder: Decoder,
+    wrap: impl FnOnce(Python<'_>, T, PyResult<Py<PyAny>>) -> PyResult<Py<PyAny>> + Send + 'static,
+) -> PyResult<Finished> {
+    let value = match decoder.slice(py, held.as_ref()) {
+        Ok(Some(value)) => Ok(value),
+        Ok(None) => return Ok(Finished::Later(Box::new(move |py| in_slices(py, held, decoder, wrap)))),
+        Err(error) => Err(answers::refused(py, error)),
+    };
+    wrap(py, held, value).map(Finished::from)
 }

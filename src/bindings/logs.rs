@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use pyo3::exceptions::PyStopAsyncIteration;
 use pyo3::prelude::*;
 use pyo3::types::PyRange;
 
 use super::answers;
 use super::bridge::{Coroutine, Finished, Start};
-use super::errors::to_py;
+use super::decode::in_slices;
 use super::json_in::Decoder;
 use super::staged::{Ends, Staged};
 use crate::engine::blocks::Blocks;
@@ -45,7 +44,7 @@ impl LogStream {
     /// The search; it begins now if it has not. `None` after the end.
     fn running(&self, py: Python<'_>) -> PyResult<Option<Arc<Engine>>> {
         self.0.running(py, |search| {
-            let chain = search.manager.chain(&search.chain_id).map_err(|error| to_py(py, error))?;
+            let chain = search.manager.chain(&search.chain_id)?;
             Ok(Engine::new(chain, search.filter.clone(), search.options))
         })
     }
@@ -97,16 +96,9 @@ fn range(py: Python<'_>, blocks: Blocks) -> PyResult<Bound<'_, PyRange>> {
 
 /// The pair that a piece is in Python, or the end of the stream.
 fn give(py: Python<'_>, piece: Option<LogPiece>) -> PyResult<Finished> {
-    match piece.and_then(LogPiece::take) {
-        Some((blocks, text)) => go_on(py, blocks, text, Decoder::default()),
-        None => Err(PyStopAsyncIteration::new_err(())),
-    }
-}
-
-/// Decodes for one slice. What is left waits until the event loop has had its turn.
-fn go_on(py: Python<'_>, blocks: Blocks, text: Bytes, mut decoder: Decoder) -> PyResult<Finished> {
-    match decoder.slice(py, &text).map_err(|error| answers::refused(py, error))? {
-        Some(logs) => Ok((range(py, blocks)?, logs).into_pyobject(py)?.into_any().unbind().into()),
-        None => Ok(Finished::Later(Box::new(move |py| go_on(py, blocks, text, decoder)))),
-    }
+    let end = || PyStopAsyncIteration::new_err(());
+    in_slices(py, piece.ok_or_else(end)?, Decoder::default(), move |py, piece, logs| {
+        let (blocks, _) = piece.take().ok_or_else(end)?;
+        Ok((range(py, blocks)?, logs?).into_pyobject(py)?.into_any().unbind())
+    })
 }

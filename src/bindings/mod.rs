@@ -35,6 +35,7 @@ mod sharing;
 mod staged;
 mod stream;
 mod subscription;
+mod turn;
 
 /// Jobs are allocated on Python's threads and freed on ours, which glibc's allocator serializes.
 #[global_allocator]

@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex};
 use pyo3::prelude::*;
 
 use super::bridge::lock;
+use super::errors::to_py;
 use super::process::Owned;
 use super::runtime::{self, Io};
+use crate::engine::error::Result;
 
 /// Something that can be ended.
 pub trait Ends {
@@ -32,19 +34,27 @@ impl<P, W: Ends> Staged<P, W> {
 
     /// The work; it begins now, in the context of the runtime, if it has not. `None` after the end. What cannot begin may
     /// do so later.
-    pub fn running(&self, py: Python<'_>, begin: impl FnOnce(&P) -> PyResult<W>) -> PyResult<Option<Arc<W>>> {
+    pub fn running(&self, py: Python<'_>, begin: impl FnOnce(&P) -> Result<W>) -> PyResult<Option<Arc<W>>> {
+        // No Python code runs under the lock, where another thread may wait for it with the GIL.
+        let io = runtime::io(py)?;
+        self.begun(io, begin)?.map_err(|error| to_py(py, error))
+    }
+
+    fn begun(&self, io: Arc<Io>, begin: impl FnOnce(&P) -> Result<W>) -> PyResult<Result<Option<Arc<W>>>> {
         let mut stage = lock(self.0.get()?);
         if let Stage::New(plan) = &*stage {
-            let io = runtime::io(py)?;
             let runtime = io.enter();
-            let work = Arc::new(begin(plan)?);
+            let work = match begin(plan) {
+                Ok(work) => Arc::new(work),
+                Err(error) => return Ok(Err(error)),
+            };
             drop(runtime);
             *stage = Stage::Open(work, io);
         }
-        Ok(match &*stage {
+        Ok(Ok(match &*stage {
             Stage::Open(work, _) => Some(Arc::clone(work)),
             _ => None,
-        })
+        }))
     }
 
     /// The work, while it goes on.

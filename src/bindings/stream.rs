@@ -10,10 +10,13 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::answers;
-use super::bridge::{Coroutine, Start, lock};
+use super::bridge::{Coroutine, Finished, Start, lock};
+use super::decode::in_slices;
 use super::errors::to_py;
+use super::json_in::Decoder;
 use super::process::Owned;
 use super::runtime::{self, Io};
+use super::turn::Turn;
 use crate::engine::chain::{Chain, Flow, Inlet, Taken};
 use crate::engine::deadline::Timeout;
 use crate::engine::manager::Manager;
@@ -36,6 +39,7 @@ pub struct Stream {
     plan: Owned<Plan>,
     source: Mutex<Source>,
     stage: Owned<Mutex<Stage>>,
+    turn: Turn,
 }
 
 enum Stage {
@@ -68,7 +72,12 @@ impl Stream {
     /// A stream of the results of `calls`, which begins when the first is asked for.
     pub fn new(plan: Plan, calls: &Bound<'_, PyAny>) -> PyResult<Self> {
         let source = Mutex::new(Source::of(calls)?);
-        Ok(Self { plan: Owned::new(plan), source, stage: Owned::new(Mutex::new(Stage::New)) })
+        Ok(Self {
+            plan: Owned::new(plan),
+            source,
+            stage: Owned::new(Mutex::new(Stage::New)),
+            turn: Turn::new(),
+        })
     }
 
     /// The calls; they begin now if they have not. `None` after the end.
@@ -104,14 +113,25 @@ impl Stream {
     }
 
     /// The pair that a result is in Python, or what ends the stream.
-    fn give(&self, py: Python<'_>, taken: Option<Taken>) -> PyResult<Py<PyAny>> {
-        let Some((number, result)) = taken.and_then(Taken::take) else {
-            let failure = lock(&self.source).failure();
-            self.close(py);
-            return Err(failure.unwrap_or_else(|| PyStopAsyncIteration::new_err(())));
-        };
-        let result = result.map_err(|error| to_py(py, error)).and_then(|text| answers::decoded(py, text));
-        let value = match result {
+    fn give(slf: Py<Self>, py: Python<'_>, taken: Option<Taken>) -> PyResult<Finished> {
+        let Some(taken) = taken else { return Err(slf.get().end(py)) };
+        if let Some(error) = taken.error() {
+            let error = to_py(py, error.clone());
+            return slf.get().pair(py, taken, Err(error)).map(Finished::from);
+        }
+        in_slices(py, taken, Decoder::default(), move |py, taken, value| slf.get().pair(py, taken, value))
+    }
+
+    /// What is raised at the end.
+    fn end(&self, py: Python<'_>) -> PyErr {
+        let failure = lock(&self.source).failure();
+        self.close(py);
+        failure.unwrap_or_else(|| PyStopAsyncIteration::new_err(()))
+    }
+
+    fn pair(&self, py: Python<'_>, taken: Taken, value: PyResult<Py<PyAny>>) -> PyResult<Py<PyAny>> {
+        let Some((number, _)) = taken.take() else { return Err(self.end(py)) };
+        let value = match value {
             Ok(value) => value,
             Err(error) if self.plan.get()?.return_exceptions => error.into_value(py).into_any(),
             Err(error) => {
@@ -153,7 +173,11 @@ impl Stream {
                     None => Ok(None),
                 }
             };
-            Ok(Coroutine::new(NAME, Start::Poll, next, move |py, taken| stream.get().give(py, taken)))
+            let give = move |py: Python<'_>, taken| {
+                let giver = stream.clone_ref(py);
+                stream.get().turn.before(py, taken, move |py, taken| Self::give(giver, py, taken))
+            };
+            Ok(Coroutine::new(NAME, Start::Poll, next, give))
         })
     }
 

@@ -6,9 +6,11 @@ use pyo3::exceptions::PyStopAsyncIteration;
 use pyo3::prelude::*;
 
 use super::answers;
-use super::bridge::{Coroutine, Start};
-use super::errors::to_py;
+use super::bridge::{Coroutine, Finished, Start};
+use super::decode::in_slices;
+use super::json_in::Decoder;
 use super::staged::{Ends, Staged};
+use super::turn::Turn;
 use crate::engine::chain::{Subscription as Engine, Told, Topic};
 use crate::engine::manager::Manager;
 
@@ -24,7 +26,10 @@ pub struct Plan {
 /// It is an async iterator, and begins with its first item. As `async with` it begins at once, and ends with the block.
 /// It is ended by `await aclose()`, and when nobody holds it any more.
 #[pyclass(frozen, module = "genesis_replicator")]
-pub struct Subscription(Staged<Plan, Engine>);
+pub struct Subscription {
+    reader: Staged<Plan, Engine>,
+    turn: Turn,
+}
 
 impl Ends for Engine {
     fn end(&self) {
@@ -35,21 +40,20 @@ impl Ends for Engine {
 impl Subscription {
     /// A subscription that has not begun.
     pub fn new(plan: Plan) -> Self {
-        Self(Staged::new(plan))
+        Self { reader: Staged::new(plan), turn: Turn::new() }
     }
 
     /// The reader. `None` after the end.
     fn running(&self, py: Python<'_>) -> PyResult<Option<Arc<Engine>>> {
-        self.0.running(py, |plan| {
-            let chain = plan.manager.chain(&plan.chain_id).map_err(|error| to_py(py, error))?;
-            Ok(Engine::new(chain, plan.topic.clone()))
+        self.reader.running(py, |plan| {
+            plan.manager.chain(&plan.chain_id).map(|chain| Engine::new(chain, plan.topic.clone()))
         })
     }
 
     fn closing(slf: &Bound<'_, Self>, name: &'static str) -> Coroutine {
         let subscription = slf.clone().unbind();
         let close = move |py: Python<'_>, ()| {
-            subscription.get().0.close();
+            subscription.get().reader.close();
             answers::none(py, ())
         };
         Coroutine::new(name, Start::Poll, async { Ok(()) }, close)
@@ -61,7 +65,7 @@ impl Subscription {
     /// While it is open, how many items were let go because they were read too slowly. Heads and logs never are.
     #[getter]
     fn missed(&self) -> PyResult<u64> {
-        Ok(self.0.open()?.map_or(0, |engine| engine.missed()))
+        Ok(self.reader.open()?.map_or(0, |engine| engine.missed()))
     }
 
     fn __aiter__<'a, 'py>(slf: &'a Bound<'py, Self>) -> &'a Bound<'py, Self> {
@@ -81,6 +85,8 @@ impl Subscription {
                     None => Ok(None),
                 }
             };
+            let subscription = slf.clone().unbind();
+            let give = move |py: Python<'_>, told| subscription.get().turn.before(py, told, give);
             Ok(Coroutine::new(NAME, start, next, give).keeping(slf.clone().into_any().unbind()))
         })
     }
@@ -116,7 +122,10 @@ impl Subscription {
 }
 
 /// The item, or the end.
-fn give(py: Python<'_>, told: Option<Told>) -> PyResult<Py<PyAny>> {
-    let item = told.and_then(Told::take).ok_or_else(|| PyStopAsyncIteration::new_err(()))?;
-    answers::decoded(py, item)
+fn give(py: Python<'_>, told: Option<Told>) -> PyResult<Finished> {
+    let end = || PyStopAsyncIteration::new_err(());
+    in_slices(py, told.ok_or_else(end)?, Decoder::default(), move |_, told, item| {
+        told.take().ok_or_else(end)?;
+        item
+    })
 }

@@ -9,6 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from web3._utils.batching import BATCH_REQUEST_ID
+from web3._utils.caching import generate_cache_key  # type: ignore[attr-defined]
 from web3.exceptions import PersistentConnectionClosedOK
 from web3.providers.persistent import PersistentConnectionProvider
 
@@ -16,13 +17,16 @@ from genesis_replicator.exceptions import PoolClosedError
 from genesis_replicator.web3._provider import GenesisProvider
 
 if TYPE_CHECKING:
-    from web3.types import RPCEndpoint, RPCId, RPCResponse
+    from web3.types import RPCEndpoint, RPCId, RPCRequest, RPCResponse
 
     from genesis_replicator import ChainManager
     from genesis_replicator._native import Subscription
 
     #: To a call, or one by one to a batch.
     _Answer: TypeAlias = RPCResponse | list[RPCResponse]
+
+#: JSON-RPC's code for what went wrong without the node's saying so.
+INTERNAL = -32603
 
 
 class GenesisPersistentProvider(PersistentConnectionProvider, GenesisProvider):
@@ -55,6 +59,14 @@ class GenesisPersistentProvider(PersistentConnectionProvider, GenesisProvider):
         """Whether it was connected, and a node answers."""
         return self._message_listener_task is not None and await super().is_connected(show_traceback)
 
+    async def disconnect(self) -> None:
+        """Stop a manager of its own, and what reads subscriptions."""
+        listener = self._message_listener_task
+        if listener and listener.done() and not listener.cancelled() and listener.exception():
+            # Who reads was told. It would be raised once more, before anything is closed.
+            self._message_listener_task = None
+        await super().disconnect()
+
     async def socket_send(self, request_data: bytes) -> None:
         """Begin a call, or a batch of them."""
         written = json.loads(request_data)
@@ -72,11 +84,17 @@ class GenesisPersistentProvider(PersistentConnectionProvider, GenesisProvider):
 
     async def _make(self, id_: RPCId, written: Any) -> _Answer:
         answer: _Answer
-        if isinstance(written, list):
-            calls = [(call["method"], call["params"]) for call in written]
-            answer = await self._answers([call["id"] for call in written], calls)
-        else:
-            answer = await self._answer(id_, written["method"], written["params"])
+        try:
+            if isinstance(written, list):
+                calls = [(call["method"], call["params"]) for call in written]
+                answer = await self._answers([call["id"] for call in written], calls)
+            else:
+                answer = await self._answer(id_, written["method"], written["params"])
+        except Exception as error:
+            if id_ not in self._calls:
+                raise
+            # `w3.socket.recv` knows no other form of it.
+            answer = {"jsonrpc": "2.0", "id": id_, "error": {"code": INTERNAL, "message": str(error)}}
         if self._calls.pop(id_, None):
             # Nobody waits for this answer in particular: `w3.socket.recv` will look for it there.
             await self._request_processor.cache_raw_response(answer)
@@ -86,8 +104,24 @@ class GenesisPersistentProvider(PersistentConnectionProvider, GenesisProvider):
         self, request_id: Any, timeout: float | None = None
     ) -> RPCResponse:
         """web3.py's own looks again and again. Here it is awaited, and its call ends with whoever waits."""
-        async with asyncio.timeout(timeout):
-            return cast("RPCResponse", await self._calls.pop(request_id))
+        try:
+            async with asyncio.timeout(timeout):
+                return cast("RPCResponse", await self._calls.pop(request_id))
+        except BaseException:
+            self._forget(request_id)
+            raise
+
+    async def recv_for_batch_request(self, request_dicts: list[RPCRequest]) -> list[RPCResponse]:
+        try:
+            return await super().recv_for_batch_request(request_dicts)
+        except BaseException:
+            self._forget(*(request["id"] for request in request_dicts))
+            raise
+
+    def _forget(self, *ids: RPCId) -> None:
+        """No response comes for which web3.py would look them up; its book would drop subscriptions."""
+        for id_ in ids:
+            self._request_processor.pop_cached_request_information(generate_cache_key(id_))
 
     async def _result(self, method: RPCEndpoint, params: Any) -> Any:
         if method == "eth_subscribe":

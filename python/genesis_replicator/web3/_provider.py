@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING, Any, Self
 
@@ -40,8 +39,9 @@ class GenesisProvider(AsyncJSONBaseProvider):
         super().__init__(**options)
         self._manager, self._chain, self._timeout = manager, chain_id, timeout
         self._owned: dict[str, Any] | None = None
-        self._connecting = asyncio.Lock()
         self._is_ready = True
+        #: How often it was disconnected.
+        self._ends = 0
 
     @classmethod
     def from_url(
@@ -78,20 +78,20 @@ class GenesisProvider(AsyncJSONBaseProvider):
 
     async def connect(self) -> None:
         """Connect a manager of its own; others are connected by who made them."""
-        if self._is_ready:
+        if self._is_ready or self._owned is None:
             return
-        async with self._connecting:
-            if not self._is_ready and self._owned is not None:
-                await self._manager.start()
-                await self._manager.connect_to_chain(self._chain, **self._owned)
-                self._is_ready = True
+        ends = self._ends
+        # Whoever does so at the same time shares the attempt, on whatever event loop he is.
+        await self._manager.start()
+        await self._manager.connect_to_chain(self._chain, **self._owned)
+        self._is_ready = ends == self._ends
 
     async def disconnect(self) -> None:
         """Stop a manager of its own; the next request starts it anew."""
         if self._owned is not None:
-            async with self._connecting:
-                self._is_ready = False
-                await self._manager.stop()
+            self._ends += 1
+            self._is_ready = False
+            await self._manager.stop()
 
     async def _answer(self, id_: RPCId, method: RPCEndpoint, params: Any) -> RPCResponse:
         """What a node says to a call, in web3.py's form."""

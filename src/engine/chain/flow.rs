@@ -157,6 +157,15 @@ impl Inlet {
 }
 
 impl Taken {
+    /// The error that it is, if it is one.
+    #[must_use]
+    pub const fn error(&self) -> Option<&Error> {
+        match &self.outcome {
+            Some((_, Err(error))) => Some(error),
+            _ => None,
+        }
+    }
+
     /// The result. It makes room for another call.
     #[must_use]
     pub fn take(mut self) -> Option<Outcome> {
@@ -166,6 +175,16 @@ impl Taken {
         drop(state);
         self.line.changed.notify_waiters();
         outcome
+    }
+}
+
+/// Of a result that is no error, its text.
+impl AsRef<[u8]> for Taken {
+    fn as_ref(&self) -> &[u8] {
+        match &self.outcome {
+            Some((_, Ok(text))) => text,
+            _ => &[],
+        }
     }
 }
 

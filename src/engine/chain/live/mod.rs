@@ -327,6 +327,12 @@ impl Told {
     }
 }
 
+impl AsRef<[u8]> for Told {
+    fn as_ref(&self) -> &[u8] {
+        self.item.as_deref().unwrap_or_default()
+    }
+}
+
 impl Drop for Told {
     fn drop(&mut self) {
         if let Some(item) = self.item.take() {

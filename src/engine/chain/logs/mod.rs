@@ -230,6 +230,13 @@ impl LogPiece {
     }
 }
 
+/// The logs, as JSON text.
+impl AsRef<[u8]> for LogPiece {
+    fn as_ref(&self) -> &[u8] {
+        self.found.as_ref().map_or(&[], |(_, text)| text)
+    }
+}
+
 impl Drop for LogPiece {
     fn drop(&mut self) {
         if let (Some((blocks, text)), Some(plan)) = (self.found.take(), &mut self.stream.search().plan) {
