@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -25,28 +25,31 @@ LOGS = [
 COUNT = 20
 
 #: An iterator of the results that are asked for.
-Items = Callable[[ChainManager, FaultServer], Any]
+Items = Callable[[ChainManager, FaultServer], Awaitable[Any]]
 
 
-def large_result(chain: ChainManager, node: FaultServer) -> Any:
+async def large_result(chain: ChainManager, node: FaultServer) -> Any:
     node.on("large", Reply(raw_result=json.dumps(LOGS)))
     return chain.stream("eth", [("large", [])])
 
 
-def large_piece(chain: ChainManager, node: FaultServer) -> Any:
+async def large_piece(chain: ChainManager, node: FaultServer) -> Any:
     node.on("eth_getLogs", Reply(raw_result=json.dumps(LOGS)))
     return chain.stream_logs("eth", {"fromBlock": 0, "toBlock": 0})
 
 
-def large_head(chain: ChainManager, node: FaultServer) -> Any:
+async def large_head(chain: ChainManager, node: FaultServer) -> Any:
+    newest = 5
+
     def head(params: Any) -> Any:
-        # One block, and one more later.
-        newest = min(node.calls("eth_getBlockByNumber"), 2)
         number = newest if params[0] == "latest" else int(params[0], 16)
         return {"number": hex(number), "hash": hex(number), "parentHash": hex(number - 1), "own": LOGS}
 
     node.on("eth_getBlockByNumber", head)
-    return chain.subscribe("eth", "newHeads")
+    heads = chain.subscribe("eth", "newHeads")
+    await heads.__aenter__()
+    newest = 6
+    return heads
 
 
 LARGE = pytest.mark.parametrize("items", [large_result, large_piece, large_head])
@@ -56,7 +59,7 @@ LARGE = pytest.mark.parametrize("items", [large_result, large_piece, large_head]
 async def test_the_loop_has_its_turn_while_a_large_item_is_decoded(
     chain: ChainManager, node: FaultServer, items: Items
 ) -> None:
-    watched = Watched(items(chain, node).__anext__())
+    watched = Watched((await items(chain, node)).__anext__())
     await watched
     assert watched.turns > 1
 
@@ -65,7 +68,7 @@ async def test_the_loop_has_its_turn_while_a_large_item_is_decoded(
 async def test_an_item_whose_decoding_is_cancelled_is_the_next_one_again(
     chain: ChainManager, node: FaultServer, items: Items
 ) -> None:
-    iterator = items(chain, node)
+    iterator = await items(chain, node)
     call = iterator.__anext__()
     inner, turns = call.__await__(), 0
     # With the second turn of the loop some of it is decoded.
@@ -78,7 +81,7 @@ async def test_an_item_whose_decoding_is_cancelled_is_the_next_one_again(
         call.throw(asyncio.CancelledError())
     item = await iterator.__anext__()
     if items is large_head:
-        assert item["number"] == "0x2"
+        assert item["number"] == "0x6"
         assert item["own"] == LOGS
     else:
         assert item[1] == LOGS
