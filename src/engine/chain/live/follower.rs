@@ -11,13 +11,14 @@ use super::header::{Header, Point};
 use super::pace::Pace;
 use super::upstream::Upstream;
 use super::window::Window;
-use super::{good, lock, stopped};
+use super::{good, stopped};
 use crate::engine::blocks::Blocks;
 use crate::engine::chain::Chain;
 use crate::engine::chain::driven::Driven;
 use crate::engine::deadline::Timeout;
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::jsonrpc::Request;
+use crate::engine::lock::lock;
 use crate::engine::metrics::Event;
 use crate::engine::transport::Notice;
 

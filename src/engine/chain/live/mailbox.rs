@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::lock;
 use crate::engine::error::{Error, Result};
+use crate::engine::lock::lock;
 use crate::engine::metrics::{Event, Scopes};
 
 /// The items of one reader.

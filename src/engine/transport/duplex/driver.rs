@@ -2,7 +2,7 @@
 //! ends with the socket, after a word of farewell.
 
 use std::future::pending;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::QUEUE;
 use super::book::{Book, End};
+use crate::engine::lock::lock;
 use crate::engine::transport::life::{Ending, Life};
 use crate::engine::transport::socket::Heard;
 
@@ -188,11 +189,11 @@ impl Heartbeat {
 
     /// There was one.
     fn beat(&self) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *lock(&self.last) = Instant::now();
     }
 
     fn last(&self) -> Instant {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.last)
     }
 
     /// Wait until the other side is gone.
