@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use super::header::Header;
 use super::members::Members;
+use super::patience::passes;
 use super::trail::Trail;
 use super::walk::{DEPTH, Passed};
 use super::{CONCURRENCY, good};
@@ -46,8 +47,9 @@ impl Logs {
                 Ok(self.pass(found))
             }
             Err(error) => {
-                // The node may not have the block because it is not part of the chain any more.
-                if error.kind() == Kind::NodeBehind {
+                // The node may not have the block because it is not part of the chain any more, and not every node's way
+                // to say so is known.
+                if error.kind() == Kind::NodeBehind || !passes(&error) {
                     self.trail.walk.doubt();
                 }
                 self.trail.patience.bear(error).await?;

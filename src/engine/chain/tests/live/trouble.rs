@@ -123,3 +123,32 @@ async fn a_block_that_follows_none_is_not_asked_for_without_a_pause() {
     let asked = node.asked("eth_getBlockByNumber") - before;
     assert!(asked < 200, "{asked} looks in a minute");
 }
+
+#[tokio::test(start_paused = true)]
+async fn logs_of_a_block_that_was_exchanged_are_given_up_whatever_a_node_calls_that() {
+    let world = world(5);
+    let node = node_of(&world);
+    let chain = Arc::new(chain(std::slice::from_ref(&node), None).await);
+    let logs = subscribe(&chain, "logs");
+    logs.begin().await.unwrap();
+    let (say, is_parted) = (Arc::clone(&world), AtomicBool::new(false));
+    node.on(move |method, params| {
+        let mut world = say.lock().unwrap();
+        if method == "eth_getLogs" && !is_parted.swap(true, Ordering::Relaxed) {
+            world.part(1, 3);
+        }
+        match world.say(method, params, 0) {
+            Say::Error(..) => Say::Error(-32000, "it is none of mine"),
+            good => good,
+        }
+    });
+    world.lock().unwrap().mine(1);
+    let refused = timeout(60 * SECOND, logs.next()).await.unwrap();
+    assert_eq!(refused.err().unwrap().kind(), Kind::Rpc);
+    tokio::time::sleep(5 * SECOND).await;
+    for number in [5, 5, 7, 7] {
+        let log = timeout(60 * SECOND, next(&logs)).await.unwrap();
+        assert_eq!((&log["blockNumber"], &log["removed"]), (&json!(format!("{number:#x}")), &Value::Null));
+    }
+    assert!(node.asked("eth_getLogs") < 10, "{}", node.asked("eth_getLogs"));
+}
