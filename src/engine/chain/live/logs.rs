@@ -27,6 +27,8 @@ pub(super) struct Logs {
 struct Place<'a> {
     #[serde(borrow)]
     block_hash: &'a str,
+    /// So some mark the logs of a block, asked for by its hash, that is not part of the chain any more.
+    removed: Option<bool>,
 }
 
 impl Logs {
@@ -150,7 +152,8 @@ fn split(list: &Bytes) -> Result<Vec<Bytes>> {
 }
 
 fn is_of(log: &[u8], block: &str) -> bool {
-    serde_json::from_slice(log).is_ok_and(|place: Place<'_>| place.block_hash == block)
+    serde_json::from_slice(log)
+        .is_ok_and(|place: Place<'_>| place.block_hash == block && place.removed != Some(true))
 }
 
 fn of_another(header: &Header) -> Error {

@@ -152,3 +152,35 @@ async fn logs_of_a_block_that_was_exchanged_are_given_up_whatever_a_node_calls_t
     }
     assert!(node.asked("eth_getLogs") < 10, "{}", node.asked("eth_getLogs"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn logs_that_a_node_marks_as_those_of_a_block_that_was_exchanged_are_not_taken() {
+    let world = world(5);
+    let node = node_of(&world);
+    let chain = Arc::new(chain(std::slice::from_ref(&node), None).await);
+    let logs = subscribe(&chain, "logs");
+    logs.begin().await.unwrap();
+    let (say, is_parted) = (Arc::clone(&world), AtomicBool::new(false));
+    // As Besu does it.
+    node.on(move |method, params| {
+        let mut world = say.lock().unwrap();
+        let Some(hash) = params[0]["blockHash"].as_str() else { return world.say(method, params, 0) };
+        if !is_parted.swap(true, Ordering::Relaxed) {
+            world.part(1, 3);
+        }
+        let mut logs = world.logs(hash);
+        for log in &mut logs {
+            log["removed"] = (!world.blocks.iter().any(|block| block == hash)).into();
+        }
+        Say::Result(logs.into())
+    });
+    world.lock().unwrap().mine(1);
+    let mut given = Vec::new();
+    for _ in 0..4 {
+        let log = timeout(60 * SECOND, next(&logs)).await.unwrap();
+        assert_eq!(log["removed"], false);
+        given.push(log["blockHash"].clone());
+    }
+    let world = world.lock().unwrap();
+    assert_eq!(given, [5, 5, 7, 7].map(|number| &*world.blocks[number]));
+}
