@@ -18,6 +18,8 @@ pub(super) struct Trail {
     follower: Arc<Follower>,
     news: watch::Receiver<News>,
     pub walk: Walk,
+    /// It is restored when the reader gets something: nodes that do not agree, or lack what they tell of, are not asked
+    /// without a pause.
     pub patience: Patience,
 }
 
@@ -71,12 +73,9 @@ impl Trail {
             }
         };
         match self.walk.found(headers) {
-            // Only what leads on is a success: nodes that do not agree are not asked without a pause.
-            Found::More if self.walk.ahead().is_empty() => {}
-            Found::More => self.patience.restore(),
+            Found::More => {}
             Found::Nothing => self.patience.pause().await,
             Found::Parted { dropped, is_deeper } => {
-                self.patience.restore();
                 if is_deeper {
                     self.tell_deeper();
                 }

@@ -184,3 +184,47 @@ async fn logs_that_a_node_marks_as_those_of_a_block_that_was_exchanged_are_not_t
     let world = world.lock().unwrap();
     assert_eq!(given, [5, 5, 7, 7].map(|number| &*world.blocks[number]));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_never_has_the_logs_of_its_blocks_is_asked_less_and_less_often() {
+    let world = world(5);
+    let node = node_of(&world);
+    let chain = Arc::new(chain(std::slice::from_ref(&node), None).await);
+    let logs = subscribe(&chain, "logs");
+    logs.begin().await.unwrap();
+    let say = Arc::clone(&world);
+    node.on(move |method, params| match method {
+        "eth_getLogs" => Say::Error(-32000, "unknown block"),
+        _ => say.lock().unwrap().say(method, params, 0),
+    });
+    world.lock().unwrap().mine(20);
+    assert!(timeout(60 * SECOND, logs.next()).await.is_err());
+    let asked = node.asked("eth_getLogs");
+    assert!(asked < 400, "{asked} questions in a minute");
+    let well = Arc::clone(&world);
+    node.on(move |method, params| well.lock().unwrap().say(method, params, 0));
+    assert_eq!(timeout(60 * SECOND, next(&logs)).await.unwrap()["blockNumber"], "0x5");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_got_something_is_not_made_to_wait_longer_the_next_time() {
+    let world = world(5);
+    let node = node_of(&world);
+    let chain = Arc::new(chain(std::slice::from_ref(&node), None).await);
+    let heads = subscribe(&chain, "newHeads");
+    heads.begin().await.unwrap();
+    let (say, seen) = (Arc::clone(&world), Mutex::new(std::collections::HashSet::new()));
+    // It lacks each block for the first time.
+    node.on(move |method, params| match params[0].as_str() {
+        Some(number) if number != "latest" && seen.lock().unwrap().insert(number.to_owned()) => {
+            Say::Result(Value::Null)
+        }
+        _ => say.lock().unwrap().say(method, params, 0),
+    });
+    for _ in 0..20 {
+        tokio::time::sleep(4 * SECOND).await;
+        world.lock().unwrap().mine(2);
+        // It is looked for within a second.
+        timeout(1200 * MS, numbers(&heads, 2)).await.unwrap();
+    }
+}
