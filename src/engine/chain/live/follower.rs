@@ -56,6 +56,8 @@ pub(super) struct News {
     pub at: Option<Instant>,
     /// Why it may not be, if it could not be asked for the last time.
     pub failure: Option<Error>,
+    /// How often it could not be asked.
+    pub failures: u64,
 }
 
 impl Follower {
@@ -232,7 +234,10 @@ impl Seen {
 
     fn failed(&self, error: Error) {
         self.chain.live.note(Some(&error));
-        self.news.send_modify(|news| news.failure = Some(error));
+        self.news.send_modify(|news| {
+            news.failure = Some(error);
+            news.failures += 1;
+        });
     }
 
     async fn ask(&self, number: u64) -> Result<Option<Header>> {

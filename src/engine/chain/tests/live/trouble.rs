@@ -228,3 +228,36 @@ async fn who_has_got_something_is_not_made_to_wait_longer_the_next_time() {
         timeout(1200 * MS, numbers(&heads, 2)).await.unwrap();
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_a_failure_that_does_not_pass_a_reader_is_told_once() {
+    let world = world(5);
+    let node = node_of(&world);
+    let chain = Arc::new(chain(std::slice::from_ref(&node), None).await);
+    let heads = subscribe(&chain, "newHeads");
+    heads.begin().await.unwrap();
+    node.on(|_, _| Say::Status(401));
+    let before = node.asked("eth_getBlockByNumber");
+    for number in 1..=20 {
+        let told = timeout(60 * SECOND, heads.next()).await.unwrap();
+        assert_eq!(told.err().unwrap().kind(), Kind::Authentication);
+        assert_eq!(node.asked("eth_getBlockByNumber") - before, number);
+    }
+    let well = Arc::clone(&world);
+    node.on(move |method, params| well.lock().unwrap().say(method, params, 0));
+    world.lock().unwrap().mine(1);
+    assert_eq!(timeout(60 * SECOND, numbers(&heads, 1)).await.unwrap(), ["0x5"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_who_follows_the_chain_is_told_as_often_as_somebody_asks() {
+    let node = node_of(&world(5));
+    let chain = Arc::new(chain(std::slice::from_ref(&node), None).await);
+    let heads = subscribe(&chain, "newHeads");
+    heads.begin().await.unwrap();
+    node.on(|_, _| unreachable!("he fails in a way that nobody has thought of"));
+    for _ in 0..3 {
+        let end = timeout(60 * SECOND, heads.next()).await.unwrap();
+        assert_eq!(end.err().unwrap().kind(), Kind::PoolClosed);
+    }
+}
