@@ -16,6 +16,7 @@ pub mod family;
 mod hex;
 pub mod jsonrpc;
 pub mod limiter;
+mod lock;
 pub mod log;
 pub mod manager;
 pub mod metrics;

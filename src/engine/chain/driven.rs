@@ -3,10 +3,12 @@
 //! It is held under a lock: whoever ends it takes it out and drops it, and when that returns, all that it held is free.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use tokio::task::AbortHandle;
+
+use crate::engine::lock::lock;
 
 type Work = Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>;
 
@@ -51,7 +53,7 @@ impl<L: Fn() + Unpin> Future for Driver<L> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let mut slot = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = lock(&self.work);
         let Some(work) = slot.as_mut() else { return Poll::Ready(()) };
         let state = work.as_mut().poll(context);
         if state.is_ready() {
@@ -69,7 +71,7 @@ impl<L: Fn()> Drop for Driver<L> {
     }
 }
 
-/// Takes it out, also after a panic: nothing that is locked here is left half changed.
+/// Takes it out. It is dropped when the lock is free again.
 fn take(work: &Work) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
-    work.lock().unwrap_or_else(PoisonError::into_inner).take()
+    lock(work).take()
 }

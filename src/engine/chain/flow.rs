@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use super::driven::Driven;
 use crate::engine::deadline::Timeout;
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::jsonrpc::Request;
+use crate::engine::lock::lock;
 
 /// A call's number, counted from 0 in the order in which they were handed in, and its result as JSON text.
 pub type Outcome = (u64, Result<Bytes>);
@@ -256,9 +257,4 @@ async fn drive(line: Arc<Line>, chain: Arc<Chain>, timeout: Timeout) {
         }
     })
     .await;
-}
-
-/// Locks, also after a panic: nothing that is locked here is left half changed.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

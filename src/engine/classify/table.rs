@@ -10,8 +10,8 @@ use super::{bitcoin, evm, solana, substrate};
 use crate::engine::error::{Error, Result};
 use crate::engine::family::Family;
 
-/// A row that goes by the text: the first of which a fragment, in lower case, occurs decides. With codes it takes only
-/// answers with one of them.
+/// A row that goes by the text: the first of which a fragment, in lower case, occurs decides. A `#` in a fragment stands
+/// for a number. With codes it takes only answers with one of them.
 pub(super) struct Rule {
     class: Class,
     codes: &'static [i64],
@@ -72,8 +72,17 @@ impl ErrorRule {
 impl Rule {
     fn fits(&self, code: Option<i64>, text: &str) -> bool {
         (self.codes.is_empty() || code.is_some_and(|code| self.codes.contains(&code)))
-            && self.fragments.iter().any(|fragment| text.contains(fragment))
+            && self.fragments.iter().any(|fragment| occurs(fragment, text))
     }
+}
+
+fn occurs(fragment: &str, text: &str) -> bool {
+    let Some((before, after)) = fragment.split_once('#') else { return text.contains(fragment) };
+    text.match_indices(before).any(|(place, _)| {
+        let number = &text[place + before.len()..];
+        let behind = number.trim_start_matches(|digit: char| digit.is_ascii_digit());
+        behind.len() < number.len() && behind.starts_with(after)
+    })
 }
 
 /// The class of an answer. `text` is in lower case.

@@ -69,6 +69,10 @@ fn ethereum_nodes_and_their_providers_are_understood() {
             (r#"{"code":-32000,"message":"insufficient funds for gas * price + value"}"#, Rejected),
             (r#"{"code":-32000,"message":"intrinsic gas too low"}"#, Rejected),
             (r#"{"code":-32000,"message":"header not found"}"#, NodeBehind),
+            (r#"{"code":-32000,"message":"block 36077340 not found"}"#, NodeBehind),
+            (r#"{"code":-32000,"message":"block  not found"}"#, Unknown),
+            (r#"{"code":-32000,"message":"block 36077340: receipts not found"}"#, Unknown),
+            (r#"{"code":-32000,"message":"block 7, transaction 36077340 not found"}"#, Unknown),
             (
                 r#"{"code":-32000,"message":"missing trie node 0xab (path ) state 0xcd is not available"}"#,
                 NodeBehind,

@@ -22,6 +22,8 @@ pub enum Addressee {
         /// What it brings, as JSON text.
         item: Bytes,
     },
+    /// Whoever had this subscription: the node has ended it, and says why.
+    Ended(Bytes),
     /// Nobody: its id is none that a call of ours has, or it tells what nobody has asked for.
     Nobody,
 }
@@ -99,16 +101,18 @@ impl Head {
     }
 }
 
-/// The parameters of a notice are the subscription and what it brings.
+/// The parameters of a notice are the subscription and what it brings, or why it brings nothing any more.
 fn notice(params: &Bytes) -> Addressee {
-    let (mut subscription, mut item) = (None, None);
+    let (mut subscription, mut item, mut has_failed) = (None, None, false);
     let read = Check::new(params).object(|key, value| match key {
         b"subscription" => subscription = Some(params.slice(value)),
         b"result" => item = Some(params.slice(value)),
+        b"error" => has_failed = true,
         _ => {}
     });
     match (read, subscription, item) {
         (Ok(()), Some(subscription), Some(item)) => Addressee::Subscriber { subscription, item },
+        (Ok(()), Some(subscription), None) if has_failed => Addressee::Ended(subscription),
         _ => Addressee::Nobody,
     }
 }
@@ -153,7 +157,12 @@ mod tests {
         let text = r#"{"id":null,"params":{"subscription":4,"result":null},"method":"slotNotification"}"#;
         let (subscription, item) = (Bytes::from("4"), Bytes::from("null"));
         assert_eq!(of(text), Ok(Addressee::Subscriber { subscription, item }));
+        let text =
+            r#"{"method":"m","params":{"subscription":"0x1","error":{"code":-32000,"message":"lagged"}}}"#;
+        assert_eq!(of(text), Ok(Addressee::Ended(Bytes::from(r#""0x1""#))));
         for text in [
+            r#"{"method":"m","params":{"subscription":"0x1"}}"#,
+            r#"{"method":"m","params":{"error":1}}"#,
             r#"{"method":"hello"}"#,
             r#"{"method":"m","params":[1]}"#,
             r#"{"method":"m","params":{"result":1}}"#,

@@ -33,8 +33,9 @@ struct Shared {
     key: u64,
     lease: Lease,
     transport: Arc<dyn Transport>,
+    /// How many requests are under way.
     load: usize,
-    /// How many of the places are those of subscriptions, which do not end by themselves.
+    /// How many subscriptions it carries beside them. They are as many as are read, and as its node grants.
     lasting: usize,
 }
 
@@ -42,6 +43,10 @@ impl Shared {
     /// Whether another may come. One that is owed to somebody else takes nobody on, unless it cannot be let go anyway.
     fn takes(&self, is_owed: bool) -> bool {
         self.has_room() && (!is_owed || self.lasting > 0)
+    }
+
+    const fn is_unused(&self) -> bool {
+        self.load == 0 && self.lasting == 0
     }
 
     fn has_room(&self) -> bool {
@@ -56,16 +61,17 @@ pub(super) struct Stream {
     pool: Pool,
     key: u64,
     transport: Arc<dyn Transport>,
-    /// Whether it is that of a subscription.
+    /// Whether it is kept for a subscription.
     lasts: bool,
 }
 
 impl Stream {
-    /// It is kept for as long as a subscription lasts, and its connection with it: those who wait may join, whomever it
-    /// was owed to.
+    /// The connection is kept for as long as a subscription lasts, and the place given back: those who wait may have it,
+    /// whomever the connection was owed to.
     pub(super) fn last(&mut self) {
         let sharing = self.pool.sharing();
         if let Some(shared) = sharing.lock().shared.iter_mut().find(|shared| shared.key == self.key) {
+            shared.load -= 1;
             shared.lasting += 1;
             self.lasts = true;
         }
@@ -180,8 +186,8 @@ impl Sharing {
         {
             let mut state = self.lock();
             if let Some(shared) = state.shared.iter_mut().find(|shared| shared.key == key) {
-                shared.load -= 1;
-                shared.lasting -= usize::from(lasts);
+                let places = if lasts { &mut shared.lasting } else { &mut shared.load };
+                *places -= 1;
             }
         }
         self.serve(pool, key);
@@ -192,7 +198,7 @@ impl Sharing {
     fn retire(&self, key: u64) {
         let retired = {
             let mut state = self.lock();
-            let unused = state.shared.iter().position(|shared| shared.key == key && shared.load == 0);
+            let unused = state.shared.iter().position(|shared| shared.key == key && shared.is_unused());
             unused.map(|place| state.shared.swap_remove(place))
         };
         drop(retired.map(|shared| shared.lease));

@@ -1,4 +1,4 @@
-//! Subscriptions at a node: each has its place on a shared connection until it is dropped.
+//! Subscriptions at a node: each keeps its shared connection until it is dropped.
 
 use std::future::pending;
 use std::pin::pin;

@@ -8,12 +8,13 @@ use bytes::Bytes;
 
 use super::mailbox::Mailbox;
 use super::pending;
+use super::stopped;
 use super::upstream::Upstream;
-use super::{lock, stopped};
 use crate::engine::chain::Chain;
 use crate::engine::chain::driven::Driven;
 use crate::engine::error::{Error, Result};
 use crate::engine::jsonrpc::Request;
+use crate::engine::lock::lock;
 use crate::engine::log::{Area, Level};
 use crate::engine::transport::Notice;
 

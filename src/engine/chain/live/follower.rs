@@ -11,13 +11,14 @@ use super::header::{Header, Point};
 use super::pace::Pace;
 use super::upstream::Upstream;
 use super::window::Window;
-use super::{good, lock, stopped};
+use super::{good, stopped};
 use crate::engine::blocks::Blocks;
 use crate::engine::chain::Chain;
 use crate::engine::chain::driven::Driven;
 use crate::engine::deadline::Timeout;
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::jsonrpc::Request;
+use crate::engine::lock::lock;
 use crate::engine::metrics::Event;
 use crate::engine::transport::Notice;
 
@@ -55,6 +56,8 @@ pub(super) struct News {
     pub at: Option<Instant>,
     /// Why it may not be, if it could not be asked for the last time.
     pub failure: Option<Error>,
+    /// How often it could not be asked.
+    pub failures: u64,
 }
 
 impl Follower {
@@ -231,7 +234,10 @@ impl Seen {
 
     fn failed(&self, error: Error) {
         self.chain.live.note(Some(&error));
-        self.news.send_modify(|news| news.failure = Some(error));
+        self.news.send_modify(|news| {
+            news.failure = Some(error);
+            news.failures += 1;
+        });
     }
 
     async fn ask(&self, number: u64) -> Result<Option<Header>> {

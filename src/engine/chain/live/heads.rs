@@ -28,6 +28,7 @@ impl Heads {
                 let replaced = self.replaced.remove(&header.point.number);
                 told.push(header.told(replaced.as_deref()));
                 self.trail.walk.pass(Bytes::new());
+                self.trail.patience.restore();
             }
             if told.is_empty() {
                 let dropped = self.trail.go_on().await?;

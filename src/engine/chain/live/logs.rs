@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use super::header::Header;
 use super::members::Members;
+use super::patience::passes;
 use super::trail::Trail;
 use super::walk::{DEPTH, Passed};
 use super::{CONCURRENCY, good};
@@ -26,6 +27,8 @@ pub(super) struct Logs {
 struct Place<'a> {
     #[serde(borrow)]
     block_hash: &'a str,
+    /// So some mark the logs of a block, asked for by its hash, that is not part of the chain any more.
+    removed: Option<bool>,
 }
 
 impl Logs {
@@ -46,8 +49,9 @@ impl Logs {
                 Ok(self.pass(found))
             }
             Err(error) => {
-                // The node may not have the block because it is not part of the chain any more.
-                if error.kind() == Kind::NodeBehind {
+                // The node may not have the block because it is not part of the chain any more, and not every node's way
+                // to say so is known.
+                if error.kind() == Kind::NodeBehind || !passes(&error) {
                     self.trail.walk.doubt();
                 }
                 self.trail.patience.bear(error).await?;
@@ -148,7 +152,8 @@ fn split(list: &Bytes) -> Result<Vec<Bytes>> {
 }
 
 fn is_of(log: &[u8], block: &str) -> bool {
-    serde_json::from_slice(log).is_ok_and(|place: Place<'_>| place.block_hash == block)
+    serde_json::from_slice(log)
+        .is_ok_and(|place: Place<'_>| place.block_hash == block && place.removed != Some(true))
 }
 
 fn of_another(header: &Header) -> Error {

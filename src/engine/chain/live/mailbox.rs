@@ -6,9 +6,12 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::lock;
 use crate::engine::error::{Error, Result};
+use crate::engine::lock::lock;
 use crate::engine::metrics::{Event, Scopes};
+
+/// How many bytes of them are kept, unless one item alone has more.
+const MOST_BYTES: usize = 64 << 20;
 
 /// The items of one reader.
 pub(super) struct Mailbox {
@@ -21,6 +24,7 @@ pub(super) struct Mailbox {
 #[derive(Default)]
 struct Mail {
     items: VecDeque<Bytes>,
+    bytes: usize,
     missed: u64,
     /// Items come: somebody tells them.
     is_open: bool,
@@ -52,17 +56,18 @@ impl Mailbox {
         self.changed.notify_waiters();
     }
 
-    /// One more item: whether it was the first for which another had to go.
+    /// One more item: whether it was the first for which others had to go.
     pub(super) fn put(&self, item: Bytes) -> bool {
         let mut mail = lock(&self.mail);
+        mail.bytes += item.len();
         mail.items.push_back(item);
-        let is_full = mail.items.len() > self.most;
-        if is_full {
-            mail.items.pop_front();
+        let mut dropped = 0;
+        while mail.items.len() > self.most || (mail.bytes > MOST_BYTES && mail.items.len() > 1) {
+            dropped += u64::from(mail.pop().is_some());
         }
         drop(mail);
         self.changed.notify_waiters();
-        is_full && self.miss(1)
+        dropped > 0 && self.miss(dropped)
     }
 
     /// So many items were let go: whether they are the first.
@@ -92,7 +97,7 @@ impl Mailbox {
 
     /// The oldest item.
     pub(super) async fn take(&self) -> Result<Bytes> {
-        self.when(|mail| mail.items.pop_front()).await
+        self.when(Mail::pop).await
     }
 
     /// What `look` finds, when it finds something.
@@ -111,6 +116,14 @@ impl Mailbox {
             }
             changed.await;
         }
+    }
+}
+
+impl Mail {
+    fn pop(&mut self) -> Option<Bytes> {
+        let item = self.items.pop_front()?;
+        self.bytes -= item.len();
+        Some(item)
     }
 }
 
@@ -134,6 +147,25 @@ mod tests {
             (&*mailbox.take().await.unwrap(), &*mailbox.take().await.unwrap()),
             (&b"3"[..], &b"4"[..])
         );
+    }
+
+    #[tokio::test]
+    async fn the_bytes_that_are_kept_are_bounded_too_but_one_item_always_fits() {
+        let mailbox = Mailbox::new(100, Arc::new(Scopes::alone(Arc::default())));
+        let quarter = Bytes::from(vec![b'1'; MOST_BYTES / 4]);
+        for _ in 0..4 {
+            assert!(!mailbox.put(quarter.clone()));
+        }
+        assert!(mailbox.put(Bytes::from(vec![b'2'; MOST_BYTES / 2])));
+        assert_eq!((mailbox.missed(), mailbox.scopes.own().counted(Event::ItemDropped)), (2, 2));
+        let large = Bytes::from(vec![b'3'; MOST_BYTES + 1]);
+        mailbox.put(large.clone());
+        assert_eq!((mailbox.missed(), mailbox.take().await.unwrap()), (5, large));
+        // What was taken makes room.
+        for _ in 0..4 {
+            mailbox.put(quarter.clone());
+        }
+        assert_eq!(mailbox.missed(), 5);
     }
 
     #[tokio::test(start_paused = true)]

@@ -23,7 +23,7 @@ mod window;
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
@@ -41,6 +41,7 @@ use super::Chain;
 use super::logs::LogFilter;
 use crate::engine::deadline::Call;
 use crate::engine::error::{Error, Kind, Phase, Result};
+use crate::engine::lock::lock;
 use crate::engine::metrics::{Gauge, Portion};
 
 pub use topic::Topic;
@@ -361,9 +362,4 @@ async fn good<T>(asks: Vec<impl Future<Output = Result<T>>>) -> Result<Vec<T>> {
 /// The end of what the runtime lets go of.
 fn stopped() -> Error {
     Error::new(Kind::PoolClosed, "the subscription was cut off: the runtime has stopped")
-}
-
-/// Locks, also after a panic: nothing that is locked here is left half changed.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -27,7 +27,7 @@ pub(super) enum What {
 
 impl Topic {
     /// The topic `kind` with `params`, a JSON list or object. With `unsubscribe`, `kind` is the method that subscribes,
-    /// and that the one that ends it. Of what cannot be asked for later, `buffer` items are kept.
+    /// and that the one that ends it. Of what cannot be asked for later, `buffer` items are kept, or fewer large ones.
     ///
     /// # Errors
     /// `Configuration` when `kind` is empty.

@@ -10,7 +10,7 @@ use super::header::Point;
 use super::patience::{Patience, passes};
 use super::walk::{DEPTH, Found, Passed, Walk};
 use crate::engine::chain::Chain;
-use crate::engine::error::Result;
+use crate::engine::error::{Error, Kind, Result};
 use crate::engine::log::{Area, Level};
 
 /// A reader's way along a chain.
@@ -18,7 +18,11 @@ pub(super) struct Trail {
     follower: Arc<Follower>,
     news: watch::Receiver<News>,
     pub walk: Walk,
+    /// It is restored when the reader gets something: nodes that do not agree, or lack what they tell of, are not asked
+    /// without a pause.
     pub patience: Patience,
+    /// How many failures there were when the reader was told of the last one.
+    told: u64,
 }
 
 impl Trail {
@@ -32,7 +36,13 @@ impl Trail {
             let tip =
                 Some(news.borrow()).filter(|news| news.at >= Some(since)).and_then(|news| news.tip.clone());
             if let Some(tip) = tip {
-                return Ok(Self { follower: Arc::clone(follower), news, walk: Walk::after(tip), patience });
+                return Ok(Self {
+                    follower: Arc::clone(follower),
+                    news,
+                    walk: Walk::after(tip),
+                    patience,
+                    told: 0,
+                });
             }
             // What the follower saw last was before that.
             if let Err(error) = follower.look().await {
@@ -55,9 +65,14 @@ impl Trail {
     /// # Errors
     /// What keeps the nodes from telling it, if there is no hope that it passes.
     pub(super) async fn go_on(&mut self) -> Result<Vec<Passed>> {
-        let News { tip, failure, .. } = self.news.borrow_and_update().clone();
+        let News { tip, failure, failures, .. } = self.news.borrow_and_update().clone();
         let Some(blocks) = tip.and_then(|tip| self.walk.look(&tip)) else {
-            if let Some(error) = failure.filter(|error| !passes(error)) {
+            // Each is told once, or who asks again would be told without a pause; but for the end, behind which nothing
+            // comes.
+            let is_told = self.told == failures;
+            let is_due = |error: &Error| !passes(error) && (!is_told || error.kind() == Kind::PoolClosed);
+            if let Some(error) = failure.filter(is_due) {
+                self.told = failures;
                 return Err(error);
             }
             let _ = self.news.changed().await;
@@ -71,12 +86,9 @@ impl Trail {
             }
         };
         match self.walk.found(headers) {
-            // Only what leads on is a success: nodes that do not agree are not asked without a pause.
-            Found::More if self.walk.ahead().is_empty() => {}
-            Found::More => self.patience.restore(),
+            Found::More => {}
             Found::Nothing => self.patience.pause().await,
             Found::Parted { dropped, is_deeper } => {
-                self.patience.restore();
                 if is_deeper {
                     self.tell_deeper();
                 }

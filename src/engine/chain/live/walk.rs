@@ -93,7 +93,7 @@ impl Walk {
             }
             self.back = here - tip.number + 1;
         }
-        Blocks::new((here + 1).saturating_sub(self.back), here)
+        Blocks::new(here.saturating_sub(self.back - 1), here)
     }
 
     /// What is at those blocks; `None` for one that a node does not have.

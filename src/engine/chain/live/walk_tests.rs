@@ -192,6 +192,19 @@ fn a_node_that_lags_is_asked_again_and_takes_nothing_back() {
 }
 
 #[test]
+fn the_last_block_that_has_a_number_is_looked_at_again_like_any_other() {
+    let point = |hash: &str| Point { number: u64::MAX, hash: hash.into() };
+    let mut walk = Walk::after(point("0xa"));
+    assert_eq!(walk.look(&point("0xa")), None);
+    assert_eq!(walk.look(&point("0xb")), Blocks::new(u64::MAX, u64::MAX));
+    let other = Header { point: point("0xb"), parent: "0x9".into(), text: Bytes::new() };
+    assert!(matches!(walk.found([Some(other.clone())]), Found::Parted { .. }));
+    assert_eq!(walk.ahead(), &[other]);
+    walk.pass(Bytes::new());
+    assert_eq!(walk.look(&point("0xb")), None);
+}
+
+#[test]
 fn a_parting_beyond_what_is_remembered_is_told() {
     let mut chain = Chain::new(400);
     let (mut walk, mut reader) = at_tip(&chain);

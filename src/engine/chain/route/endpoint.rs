@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -18,6 +18,7 @@ use crate::engine::chain::EndpointConfig;
 use crate::engine::chain::flights::Flights;
 use crate::engine::error::Error;
 use crate::engine::jsonrpc::Request;
+use crate::engine::lock::lock;
 use crate::engine::pool::Pool;
 
 /// So long an endpoint is not asked for a method that it does not know: a node may be upgraded.
@@ -273,8 +274,4 @@ impl Endpoint {
             lacks.insert(method.into(), now + LACKS_FOR);
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

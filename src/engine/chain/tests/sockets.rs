@@ -1,5 +1,6 @@
 //! Subscriptions over a real WebSocket whose node says little, and only when it is told to.
 
+use futures_util::future::join_all;
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -11,6 +12,7 @@ use tokio_tungstenite::tungstenite::Message;
 use super::*;
 use crate::engine::chain::{Subscription, Topic};
 use crate::engine::credentials::{Field, Question, Secret, Source};
+use crate::engine::metrics::Gauge;
 use crate::engine::transport::Notice;
 
 const SUBSCRIBE: &str = "eth_subscribe";
@@ -212,6 +214,38 @@ async fn who_is_there_after_a_subscription_ended_is_asked_who_it_is_before_it_is
     reader.begin().await.unwrap();
     node.tells.notify_one();
     assert_eq!(next(&reader).await, "1");
+}
+
+/// More than a socket carries requests at a time.
+const MANY: usize = 120;
+
+#[tokio::test]
+async fn subscriptions_leave_their_connection_to_requests_and_to_those_who_wait_for_a_place_on_it() {
+    let node = Teller::start().await;
+    let chain = chain_over(node.route(), 1, Settings::default()).await;
+    node.granted.forget_permits(1000);
+    let request = Request::new(SUBSCRIBE, r#"["newPendingTransactions"]"#).unwrap();
+    let subscribe = || async {
+        let call = Call::new(Some(20 * SECOND));
+        chain.pool().subscribe(&request, Timeout::Default, &call).await.unwrap()
+    };
+    let subscriptions = join_all((0..MANY).map(|_| subscribe()));
+    let no_params = json!([]);
+    // All places are taken before the first subscription is granted, and none is ever given back.
+    let (subscriptions, waited, ()) =
+        tokio::join!(subscriptions, ask(&chain, "eth_gasPrice", &no_params), async {
+            while chain.scopes().own().gauge(Gauge::Waiting) == 0 {
+                sleep(MS).await;
+            }
+            node.granted.add_permits(MANY);
+        });
+    waited.unwrap();
+    assert_eq!((subscriptions.len(), node.asked(SUBSCRIBE)), (MANY, MANY));
+    ask(&chain, "eth_gasPrice", &no_params).await.unwrap();
+    // The connection is theirs until the last of them ends.
+    assert!(chain.pool().lease(Timeout::Of(Some(50 * MS))).await.is_err());
+    drop(subscriptions);
+    assert!(chain.pool().lease(Timeout::Of(Some(5 * SECOND))).await.is_ok());
 }
 
 #[tokio::test]

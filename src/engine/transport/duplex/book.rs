@@ -122,6 +122,14 @@ impl Book {
             Addressee::Caller(id) => state.take(id),
             Addressee::Unnamed => state.take_only(),
             Addressee::Nobody => None,
+            Addressee::Ended(subscription) => {
+                let feed = state.feeds.remove(&subscription);
+                drop(state);
+                if let Some(feed) = feed {
+                    feed.end();
+                }
+                return Ok(());
+            }
             Addressee::Subscriber { subscription, item } => {
                 let feed = state.feeds.get(&subscription).cloned();
                 drop(state);

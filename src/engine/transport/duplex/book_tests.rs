@@ -217,3 +217,20 @@ fn a_result_that_is_no_id_makes_no_subscription() {
         assert!(answer.try_recv().unwrap().unwrap().1.is_none());
     }
 }
+
+#[tokio::test]
+async fn a_subscription_that_its_node_ends_has_what_came_before_and_then_the_end() {
+    let book = book();
+    let [mut ended, mut other] = [1, 2].map(|id| {
+        let mut answer = book.enter(id..id + 1, true).unwrap();
+        assert!(book.begin(id));
+        book.deliver(Bytes::from(format!(r#"{{"id":{id},"result":{id}}}"#))).unwrap();
+        answer.try_recv().unwrap().unwrap().1.unwrap()
+    });
+    deliver(&book, r#"{"method":"m","params":{"subscription":1,"result":7}}"#);
+    deliver(&book, r#"{"method":"m","params":{"subscription":1,"error":"lagged"}}"#);
+    deliver(&book, r#"{"method":"m","params":{"subscription":1,"result":8}}"#);
+    assert_eq!(ended.next().await, Some(Notice::Item(Bytes::from("7"))));
+    assert_eq!(ended.next().now_or_never(), Some(None));
+    assert_eq!(other.next().now_or_never(), None);
+}

@@ -2,7 +2,7 @@
 //! ends with the socket, after a word of farewell.
 
 use std::future::pending;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::QUEUE;
 use super::book::{Book, End};
+use crate::engine::lock::lock;
 use crate::engine::transport::life::{Ending, Life};
 use crate::engine::transport::socket::Heard;
 
@@ -188,33 +189,34 @@ impl Heartbeat {
 
     /// There was one.
     fn beat(&self) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *lock(&self.last) = Instant::now();
     }
 
     fn last(&self) -> Instant {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.last)
     }
 
     /// Wait until the other side is gone.
     async fn watch(&self) -> End {
         let mut since = Instant::now();
         loop {
-            if let Some(sign) = self.sign(since, SILENCE).await {
+            if let Some(sign) = self.sign(since, since + SILENCE).await {
                 since = sign;
                 continue;
             }
             self.asks.notify_one();
-            let Some(sign) = self.sign(since, SILENCE + PATIENCE).await else { break };
+            // From now on: where this process was stopped, the silence was its own.
+            let Some(sign) = self.sign(since, Instant::now() + PATIENCE).await else { break };
             since = sign;
         }
         let silence = (SILENCE + PATIENCE).as_secs();
         End::of_connection(format!("the node is gone: it said nothing for {silence} s, not even to a ping"))
     }
 
-    /// When the last sign of life was, if there was one in so long a time.
-    async fn sign(&self, since: Instant, time: Duration) -> Option<Instant> {
+    /// When the last sign of life after `since` was, if there was one by `due`.
+    async fn sign(&self, since: Instant, due: Instant) -> Option<Instant> {
         let heard = self.heard.bytes();
-        sleep_until(since + time).await;
+        sleep_until(due).await;
         let last = Some(self.last()).filter(|last| *last > since);
         last.or_else(|| (self.heard.bytes() - heard >= LEAST).then(Instant::now))
     }

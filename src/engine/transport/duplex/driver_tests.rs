@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-use tokio::time::sleep;
+use tokio::time::{advance, sleep};
 
 use super::super::ipc;
 use super::*;
@@ -171,6 +171,26 @@ async fn a_peer_that_says_something_now_and_then_stays_and_so_does_a_long_answer
     }
     wire.node.write_all(br#""}"#).await.unwrap();
     assert!(answer.await.unwrap().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_has_time_to_show_that_it_is_there_after_this_process_was_stopped() {
+    let mut wire = wire(true);
+    let hello = br#"{"method":"hello"}"#;
+    sleep(Duration::from_millis(1)).await;
+    advance(SILENCE * 10).await;
+    sleep(PATIENCE / 2).await;
+    assert_eq!(wire.line.life.state(), State::Open);
+    wire.node.write_all(hello).await.unwrap();
+    sleep(PATIENCE + SILENCE / 2).await;
+    // It has been asked again, and what it says lies here while the process is stopped.
+    wire.node.write_all(hello).await.unwrap();
+    advance(SILENCE * 10).await;
+    sleep(PATIENCE / 2).await;
+    assert_eq!(wire.line.life.state(), State::Open);
+    let began = Instant::now();
+    wire.line.life.closed().await;
+    assert!(began.elapsed() <= SILENCE + PATIENCE, "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

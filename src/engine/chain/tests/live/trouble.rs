@@ -53,7 +53,7 @@ async fn nodes_that_disagree_are_asked_no_more_often() {
     let asked = || nodes.iter().map(|node| node.asked("eth_getBlockByNumber")).sum::<usize>();
     let before = asked();
     let _ = timeout(60 * SECOND, read(&heads, "newHeads", Dice(1))).await;
-    assert!(asked() - before < 400, "{} looks in a minute without a block", asked() - before);
+    assert!(asked() - before < 800, "{} looks in a minute without a block", asked() - before);
 }
 
 #[tokio::test(start_paused = true)]
@@ -122,4 +122,142 @@ async fn a_block_that_follows_none_is_not_asked_for_without_a_pause() {
     assert!(timeout(60 * SECOND, heads.next()).await.is_err());
     let asked = node.asked("eth_getBlockByNumber") - before;
     assert!(asked < 200, "{asked} looks in a minute");
+}
+
+#[tokio::test(start_paused = true)]
+async fn logs_of_a_block_that_was_exchanged_are_given_up_whatever_a_node_calls_that() {
+    let world = world(5);
+    let node = node_of(&world);
+    let chain = Arc::new(chain(std::slice::from_ref(&node), None).await);
+    let logs = subscribe(&chain, "logs");
+    logs.begin().await.unwrap();
+    let (say, is_parted) = (Arc::clone(&world), AtomicBool::new(false));
+    node.on(move |method, params| {
+        let mut world = say.lock().unwrap();
+        if method == "eth_getLogs" && !is_parted.swap(true, Ordering::Relaxed) {
+            world.part(1, 3);
+        }
+        match world.say(method, params, 0) {
+            Say::Error(..) => Say::Error(-32000, "it is none of mine"),
+            good => good,
+        }
+    });
+    world.lock().unwrap().mine(1);
+    let refused = timeout(60 * SECOND, logs.next()).await.unwrap();
+    assert_eq!(refused.err().unwrap().kind(), Kind::Rpc);
+    tokio::time::sleep(5 * SECOND).await;
+    for number in [5, 5, 7, 7] {
+        let log = timeout(60 * SECOND, next(&logs)).await.unwrap();
+        assert_eq!((&log["blockNumber"], &log["removed"]), (&json!(format!("{number:#x}")), &Value::Null));
+    }
+    assert!(node.asked("eth_getLogs") < 10, "{}", node.asked("eth_getLogs"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn logs_that_a_node_marks_as_those_of_a_block_that_was_exchanged_are_not_taken() {
+    let world = world(5);
+    let node = node_of(&world);
+    let chain = Arc::new(chain(std::slice::from_ref(&node), None).await);
+    let logs = subscribe(&chain, "logs");
+    logs.begin().await.unwrap();
+    let (say, is_parted) = (Arc::clone(&world), AtomicBool::new(false));
+    // As Besu does it.
+    node.on(move |method, params| {
+        let mut world = say.lock().unwrap();
+        let Some(hash) = params[0]["blockHash"].as_str() else { return world.say(method, params, 0) };
+        if !is_parted.swap(true, Ordering::Relaxed) {
+            world.part(1, 3);
+        }
+        let mut logs = world.logs(hash);
+        for log in &mut logs {
+            log["removed"] = (!world.blocks.iter().any(|block| block == hash)).into();
+        }
+        Say::Result(logs.into())
+    });
+    world.lock().unwrap().mine(1);
+    let mut given = Vec::new();
+    for _ in 0..4 {
+        let log = timeout(60 * SECOND, next(&logs)).await.unwrap();
+        assert_eq!(log["removed"], false);
+        given.push(log["blockHash"].clone());
+    }
+    let world = world.lock().unwrap();
+    assert_eq!(given, [5, 5, 7, 7].map(|number| &*world.blocks[number]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_never_has_the_logs_of_its_blocks_is_asked_less_and_less_often() {
+    let world = world(5);
+    let node = node_of(&world);
+    let chain = Arc::new(chain(std::slice::from_ref(&node), None).await);
+    let logs = subscribe(&chain, "logs");
+    logs.begin().await.unwrap();
+    let say = Arc::clone(&world);
+    node.on(move |method, params| match method {
+        "eth_getLogs" => Say::Error(-32000, "unknown block"),
+        _ => say.lock().unwrap().say(method, params, 0),
+    });
+    world.lock().unwrap().mine(20);
+    assert!(timeout(60 * SECOND, logs.next()).await.is_err());
+    let asked = node.asked("eth_getLogs");
+    assert!(asked < 400, "{asked} questions in a minute");
+    let well = Arc::clone(&world);
+    node.on(move |method, params| well.lock().unwrap().say(method, params, 0));
+    assert_eq!(timeout(60 * SECOND, next(&logs)).await.unwrap()["blockNumber"], "0x5");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_got_something_is_not_made_to_wait_longer_the_next_time() {
+    let world = world(5);
+    let node = node_of(&world);
+    let chain = Arc::new(chain(std::slice::from_ref(&node), None).await);
+    let heads = subscribe(&chain, "newHeads");
+    heads.begin().await.unwrap();
+    let (say, seen) = (Arc::clone(&world), Mutex::new(std::collections::HashSet::new()));
+    // It lacks each block for the first time.
+    node.on(move |method, params| match params[0].as_str() {
+        Some(number) if number != "latest" && seen.lock().unwrap().insert(number.to_owned()) => {
+            Say::Result(Value::Null)
+        }
+        _ => say.lock().unwrap().say(method, params, 0),
+    });
+    for _ in 0..20 {
+        tokio::time::sleep(4 * SECOND).await;
+        world.lock().unwrap().mine(2);
+        // It is looked for within a second.
+        timeout(1200 * MS, numbers(&heads, 2)).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_failure_that_does_not_pass_a_reader_is_told_once() {
+    let world = world(5);
+    let node = node_of(&world);
+    let chain = Arc::new(chain(std::slice::from_ref(&node), None).await);
+    let heads = subscribe(&chain, "newHeads");
+    heads.begin().await.unwrap();
+    node.on(|_, _| Say::Status(401));
+    let before = node.asked("eth_getBlockByNumber");
+    for number in 1..=20 {
+        let told = timeout(60 * SECOND, heads.next()).await.unwrap();
+        assert_eq!(told.err().unwrap().kind(), Kind::Authentication);
+        assert_eq!(node.asked("eth_getBlockByNumber") - before, number);
+    }
+    let well = Arc::clone(&world);
+    node.on(move |method, params| well.lock().unwrap().say(method, params, 0));
+    world.lock().unwrap().mine(1);
+    assert_eq!(timeout(60 * SECOND, numbers(&heads, 1)).await.unwrap(), ["0x5"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_who_follows_the_chain_is_told_as_often_as_somebody_asks() {
+    let node = node_of(&world(5));
+    let chain = Arc::new(chain(std::slice::from_ref(&node), None).await);
+    let heads = subscribe(&chain, "newHeads");
+    heads.begin().await.unwrap();
+    node.on(|_, _| unreachable!("he fails in a way that nobody has thought of"));
+    for _ in 0..3 {
+        let end = timeout(60 * SECOND, heads.next()).await.unwrap();
+        assert_eq!(end.err().unwrap().kind(), Kind::PoolClosed);
+    }
 }
