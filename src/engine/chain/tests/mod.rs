@@ -4,6 +4,7 @@
 mod batches;
 mod bundles;
 mod cached;
+mod connecting;
 mod deadlines;
 mod doubts;
 mod hangs;
