@@ -209,6 +209,8 @@ impl Router {
             };
             return Box::pin(Race::after(self, request, timeout, call, error).run()).await;
         }
+        // It goes another way, which may need the connection.
+        drop(kept.and_then(Option::take));
         self.hedges.earn(1);
         Box::pin(Race::new(self, request, timeout, call).run()).await
     }
