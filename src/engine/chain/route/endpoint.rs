@@ -174,7 +174,7 @@ impl Endpoint {
     }
 
     /// What a call of `method` usually takes here.
-    pub(super) fn usual(&self, method: &str) -> Duration {
+    pub(in crate::engine::chain) fn usual(&self, method: &str) -> Duration {
         self.score.usual(method)
     }
 
@@ -190,8 +190,16 @@ impl Endpoint {
     }
 
     /// A call of `method` failed: whether the endpoint is left alone because of it.
-    pub(super) fn failed(&self, method: &str, error: &Error, took: Duration, now: Instant) -> bool {
+    pub(super) fn failed(
+        &self,
+        method: &str,
+        error: &Error,
+        took: Duration,
+        can_be_spared: bool,
+        now: Instant,
+    ) -> bool {
         let opens = match blame(error) {
+            Blame::Unasked => return false,
             // An error answer is an answer.
             Blame::None => {
                 self.succeeded(method, took, now);
@@ -207,6 +215,8 @@ impl Endpoint {
                 self.score.failed(method, now);
                 self.breaker.failed(now)
             }
+            // It may be this method alone that it refuses.
+            Blame::Refusal => can_be_spared && self.breaker.trip(now),
             Blame::Outage => self.breaker.trip(now),
         };
         *lock(&self.trouble) = Some(error.clone());

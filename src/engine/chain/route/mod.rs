@@ -184,7 +184,10 @@ impl Router {
             endpoint.doubt();
         }
         // One failure of several calls is counted once.
-        if self.endpoints.len() > 1 && !error.facts().is_shared && endpoint.failed(method, error, took, now) {
+        if self.endpoints.len() > 1
+            && error.counts()
+            && endpoint.failed(method, error, took, self.has_others(index), now)
+        {
             self.tell_opened(endpoint);
         }
     }

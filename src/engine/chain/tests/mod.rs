@@ -9,6 +9,7 @@ mod deadlines;
 mod doubts;
 mod hangs;
 mod live;
+mod remedies;
 mod searches;
 mod sockets;
 mod storms;
