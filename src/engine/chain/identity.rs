@@ -17,12 +17,13 @@ use crate::engine::printable::printable;
 impl Family {
     /// The call that every node of the family answers: who are you?
     fn question(self) -> Request {
-        match self {
+        let question = match self {
             Self::Evm | Self::Generic => Request::bare("eth_chainId"),
             Self::Bitcoin => Request::bare("getblockchaininfo"),
             Self::Solana => Request::bare("getGenesisHash"),
             Self::Substrate => Request::bare("chain_getBlockHash").with_params("[0]"),
-        }
+        };
+        question.asking_who()
     }
 
     /// The call that tells the newest block; an unknown node is asked none.
@@ -185,7 +186,7 @@ async fn genesis(pool: &Pool, family: Family, call: &Call) -> Result<Option<Stri
     if family != Family::Evm {
         return Ok(None);
     }
-    let question = Request::bare("eth_getBlockByNumber").with_params(r#"["0x0",false]"#);
+    let question = Request::bare("eth_getBlockByNumber").with_params(r#"["0x0",false]"#).asking_who();
     match pool.request_within(&question, Timeout::Of(None), call).await {
         Ok(answer) => {
             Ok(serde_json::from_slice(&answer).ok().map(|block: Block| words_of(pool, &block.hash)))

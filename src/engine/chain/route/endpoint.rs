@@ -39,8 +39,7 @@ pub(in crate::engine::chain) struct Endpoint {
     batch: Arc<Reach>,
     /// Puts calls together, where that is wanted.
     bundler: Option<Bundler>,
-    /// Whether it was away since it said who it is, and the question that is under way.
-    doubted: AtomicBool,
+    /// The question who it is that is under way.
     questions: Flights,
     /// The methods that it does not know, and until when that is believed.
     lacks: Mutex<HashMap<Box<str>, Instant>>,
@@ -75,7 +74,6 @@ impl Endpoint {
             lagging: AtomicBool::new(false),
             reach: Reach::default(),
             batch,
-            doubted: AtomicBool::new(false),
             questions: Flights::default(),
             lacks: Mutex::default(),
             trouble: Mutex::default(),
@@ -129,17 +127,17 @@ impl Endpoint {
 
     /// Whether it must say who it is before it is asked anything else.
     pub(in crate::engine::chain) fn is_doubted(&self) -> bool {
-        self.doubted.load(Ordering::Relaxed)
+        self.pool.is_doubted()
     }
 
     /// It was away.
     pub(super) fn doubt(&self) {
-        self.doubted.store(true, Ordering::Relaxed);
+        self.pool.set_doubted(true);
     }
 
     /// It is who it was.
     pub(super) fn trust(&self) {
-        self.doubted.store(false, Ordering::Relaxed);
+        self.pool.set_doubted(false);
     }
 
     /// Where those meet who ask it that.

@@ -185,10 +185,16 @@ impl<'a, A: Ask> Race<'a, A> {
         async move {
             let endpoint = &router.endpoints[index];
             let _carried = endpoint.carry();
-            if let Err(error) = router.be_sure_of(endpoint, &call).await {
-                return (index, Err(doubt::not_sent(error)));
+            loop {
+                if let Err(error) = router.be_sure_of(endpoint, &call).await {
+                    return (index, Err(doubt::not_sent(error)));
+                }
+                match asks_for.ask(endpoint, router.endpoints.len() > 1, timeout, &call).await {
+                    // It went away while the call was in line.
+                    Err(error) if error.facts().is_unsure => {}
+                    result => return (index, result),
+                }
             }
-            (index, asks_for.ask(endpoint, router.endpoints.len() > 1, timeout, &call).await)
         }
     }
 

@@ -8,6 +8,7 @@ mod connecting;
 mod deadlines;
 mod doubts;
 mod hangs;
+mod leases;
 mod live;
 mod remedies;
 mod searches;
