@@ -5,6 +5,7 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -209,8 +210,10 @@ pub struct Facts {
     pub class: Option<Class>,
     /// Whether it was said to a batch as a whole.
     pub is_of_batch: bool,
-    /// Whether it is one failure that several calls have met, and counted with another of them.
-    pub is_shared: bool,
+    /// Whether it was counted, where it is one failure that several calls have met.
+    pub counted: Option<Arc<AtomicBool>>,
+    /// Whether nothing was sent, because the node must say first who it is.
+    pub is_unsure: bool,
     /// What the provider would take instead.
     pub suggested: Option<Suggestion>,
     /// Why the contract reverted.
@@ -268,6 +271,20 @@ impl Error {
                 facts.chain = chain.cloned();
             }
         })
+    }
+
+    /// Whether it is to be counted: one failure that several calls have met is, with the first who asks.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        self.facts().counted.as_ref().is_none_or(|counted| !counted.swap(true, Ordering::Relaxed))
+    }
+
+    /// Whether nobody was asked, because there was not the time to wait until the endpoint allows it.
+    #[must_use]
+    pub fn is_too_late(&self) -> bool {
+        let facts = self.facts();
+        let is_told = facts.code.is_some() || facts.status.is_some() || facts.words.is_some();
+        facts.class == Some(Class::RateLimited) && !is_told
     }
 
     /// The same error, seen as another kind.

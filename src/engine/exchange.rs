@@ -45,6 +45,11 @@ pub trait Exchange: Send + Sync {
     /// Whether it changes nothing at the node, so that it may be sent twice.
     fn only_reads(&self) -> bool;
 
+    /// Whether it asks the node who it is, which may be asked of anybody.
+    fn asks_who(&self) -> bool {
+        false
+    }
+
     /// The methods of its calls: to a rate limit each of them counts.
     fn methods(&self) -> impl Iterator<Item = &str>;
 
@@ -85,6 +90,10 @@ impl Exchange for One<'_> {
 
     fn only_reads(&self) -> bool {
         only_reads(self.request.method())
+    }
+
+    fn asks_who(&self) -> bool {
+        self.request.asks_who()
     }
 
     fn methods(&self) -> impl Iterator<Item = &str> {

@@ -14,7 +14,7 @@ use genesis_replicator::engine::pool::{Connection, Settings};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::server::{Answer, Ask, Server, echo, plain};
+use crate::server::{Answer, Ask, Options, Server, echo, plain, scripted_at};
 use crate::support::*;
 
 fn started(max_connections: usize) -> Manager {
@@ -305,4 +305,31 @@ async fn many_calls_that_run_out_of_time_end_together_and_free_their_connections
 
 async fn slow_or_echo(ask: Ask) -> Answer {
     if ask.params[0] == "hangs" { Answer::Never } else { echo(ask).await }
+}
+
+#[tokio::test]
+async fn after_a_lease_that_could_not_be_had_none_to_a_stranger_is_given() {
+    let (server, manager) = (node("eth_chainId", json!("0x1")).await, started(1));
+    connect(&manager, "node", config(&server.url())).await.unwrap();
+    let (address, chain) = (server.address, manager.chain("node").unwrap());
+    drop(server);
+    let lease = async || chain.connection(of_ms(5_000), "test.rs:1".into()).await.map(drop);
+    // The connection that lies idle is given as long as its end is not known.
+    let lost = loop {
+        if let Err(error) = soon(lease()).await {
+            break error;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(lost.kind(), Kind::ChainConnection);
+    let _stranger =
+        scripted_at(address, Options::default(), |_| async { Answer::Result(json!("0x5")) }).await;
+    let leased = loop {
+        // It may be tried while it does not listen yet.
+        match soon(lease()).await {
+            Err(error) if error.kind() == Kind::ChainConnection => {}
+            leased => break leased,
+        }
+    };
+    assert_eq!(kind(leased), Some(Kind::ChainMismatch));
 }

@@ -62,8 +62,10 @@ impl Chain {
             }
         };
         self.scopes().count(Event::Request);
-        let work = pin!(self.result_of(request, timeout, call, Some(&mut row.kept)));
-        let result = call.bound_by(&mut row.timer, work).await;
+        // The work is dropped at the end of this line, and says what the time was spent on.
+        let result = call
+            .bound_by(&mut row.timer, pin!(self.result_of(request, timeout, call, Some(&mut row.kept))))
+            .await;
         let ended = Instant::now();
         row.ended = Some(ended);
         self.finished(request, call, ended - began, result)

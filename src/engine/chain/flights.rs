@@ -79,9 +79,7 @@ fn is_callers_own(error: &Error) -> bool {
         | Kind::ConnectTimeout
         | Kind::LimiterTimeout
         | Kind::TooManyWaiters => true,
-        // Refused for its rate without being asked, because there was not the time to wait.
-        Kind::ProviderRateLimit => error.facts().code.is_none() && error.facts().status.is_none(),
-        _ => false,
+        _ => error.is_too_late(),
     }
 }
 

@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use tokio::time::{sleep, timeout};
 
 use super::*;
+use crate::engine::classify::Class;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -93,7 +94,9 @@ async fn an_error_of_the_node_is_everybodys() {
 async fn an_error_about_the_time_of_one_is_nobody_elses() {
     for kind in [Kind::PoolTimeout, Kind::RequestTimeout, Kind::LimiterTimeout, Kind::ProviderRateLimit] {
         let (flights, node) = (Flights::default(), Node::default());
-        let late = flights.join(b"a", node.answers(Err(Error::new(kind, "no time")), true));
+        let class = (kind == Kind::ProviderRateLimit).then_some(Class::RateLimited);
+        let no_time = Error::new(kind, "no time").with(|facts| facts.class = class);
+        let late = flights.join(b"a", node.answers(Err(no_time), true));
         let others = join_all((0..3).map(|_| flights.join(b"a", node.answers(GOOD, true))));
         let (late, others) = tokio::join!(late, others);
         assert_eq!(kind_of(late), Some(kind));

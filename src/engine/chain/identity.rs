@@ -17,12 +17,13 @@ use crate::engine::printable::printable;
 impl Family {
     /// The call that every node of the family answers: who are you?
     fn question(self) -> Request {
-        match self {
+        let question = match self {
             Self::Evm | Self::Generic => Request::bare("eth_chainId"),
             Self::Bitcoin => Request::bare("getblockchaininfo"),
             Self::Solana => Request::bare("getGenesisHash"),
             Self::Substrate => Request::bare("chain_getBlockHash").with_params("[0]"),
-        }
+        };
+        question.asking_who()
     }
 
     /// The call that tells the newest block; an unknown node is asked none.
@@ -133,19 +134,20 @@ impl Identity {
 /// Ask the node behind `pool` who it is, and for its first block if there are `several`. One that knows no question is a
 /// generic JSON-RPC node.
 pub(super) async fn identify(pool: &Pool, several: bool, call: &Call) -> Result<Identity> {
+    let mut trouble = None;
     for family in [Family::Evm, Family::Bitcoin, Family::Solana, Family::Substrate] {
         match identify_as(family, pool, several, call).await {
             Ok(Some(identity)) => return Ok(identity),
             Ok(None) => {}
             // These say nothing about the method, so the next question would fare no better.
-            Err(error) if matches!(error.kind(), Kind::ProviderRateLimit | Kind::QuotaExhausted) => {
-                return Err(error);
-            }
+            Err(error) if is_refused(&error) => return Err(error),
+            Err(error) if error.facts().class == Some(Class::Transient) => trouble = trouble.or(Some(error)),
             Err(error) if error.kind().is_answer() => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(Identity { family: Family::Generic, network: None, genesis: None })
+    // Who is in trouble may be any.
+    trouble.map_or(Ok(Identity { family: Family::Generic, network: None, genesis: None }), Err)
 }
 
 /// Ask it the question of a family: who it is, if it knows that.
@@ -154,7 +156,7 @@ async fn identify_as(family: Family, pool: &Pool, several: bool, call: &Call) ->
     let Some(network) = family.network_in(&answer).map(|network| network.told_by(pool)) else {
         return Ok(None);
     };
-    let genesis = if several { genesis(pool, family, call).await } else { None };
+    let genesis = if several { genesis(pool, family, call).await? } else { None };
     Ok(Some(Identity { family, network: Some(network), genesis }))
 }
 
@@ -176,17 +178,33 @@ pub(super) async fn recognise(pool: &Pool, wanted: &Identity, label: &Arc<str>, 
 }
 
 /// The hash of the first block, where the network's number does not tell enough.
-async fn genesis(pool: &Pool, family: Family, call: &Call) -> Option<String> {
+async fn genesis(pool: &Pool, family: Family, call: &Call) -> Result<Option<String>> {
     #[derive(Deserialize)]
     struct Block {
         hash: String,
     }
     if family != Family::Evm {
-        return None;
+        return Ok(None);
     }
-    let question = Request::bare("eth_getBlockByNumber").with_params(r#"["0x0",false]"#);
-    let answer = pool.request_within(&question, Timeout::Of(None), call).await.ok()?;
-    serde_json::from_slice(&answer).ok().map(|block: Block| words_of(pool, &block.hash))
+    let question = Request::bare("eth_getBlockByNumber").with_params(r#"["0x0",false]"#).asking_who();
+    match pool.request_within(&question, Timeout::Of(None), call).await {
+        Ok(answer) => {
+            Ok(serde_json::from_slice(&answer).ok().map(|block: Block| words_of(pool, &block.hash)))
+        }
+        Err(error) if is_in_trouble(&error) || !error.kind().is_answer() => Err(error),
+        // It does not tell it to anybody.
+        Err(_) => Ok(None),
+    }
+}
+
+/// Whether the node refuses whoever asks, whatever that is.
+const fn is_refused(error: &Error) -> bool {
+    matches!(error.kind(), Kind::ProviderRateLimit | Kind::QuotaExhausted)
+}
+
+/// Whether it may answer the same question at another time.
+fn is_in_trouble(error: &Error) -> bool {
+    is_refused(error) || error.facts().class == Some(Class::Transient)
 }
 
 /// What the node behind `pool` calls something: it will stand in errors.

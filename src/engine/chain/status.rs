@@ -1,5 +1,6 @@
 //! How a chain is doing, endpoint by endpoint.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::Chain;
 use super::identity::{self, Identity};
 use super::route::{Circuit, Endpoint};
 use crate::engine::deadline::Call;
-use crate::engine::error::{Error, Kind};
+use crate::engine::error::{Error, Kind, Result};
 use crate::engine::limiter::Learned;
 use crate::engine::metrics::Counters;
 
@@ -89,13 +90,22 @@ impl Chain {
         Status { identity: self.identity.clone(), endpoints }
     }
 
+    /// The newest block of a node that is who it was, and how long it took to tell.
+    async fn head_of(&self, endpoint: &Endpoint, call: &Call) -> Result<(Option<u64>, Duration)> {
+        self.router.be_sure_of(endpoint, call).await?;
+        let began = Instant::now();
+        let head = identity::head(endpoint.pool(), self.identity.family, call).await?;
+        Ok((head, began.elapsed()))
+    }
+
     async fn status_of(&self, endpoint: &Endpoint) -> EndpointStatus {
         let circuit = endpoint.circuit();
         let pool = endpoint.pool();
         let call = Call::new(pool.settings().request_timeout);
         let (head, latency, failure) = if circuit == Circuit::Closed {
-            match identity::head(pool, self.identity.family, &call).await {
-                Ok(head) => (head, Some(call.elapsed()), None),
+            let told = call.bound(pin!(self.head_of(endpoint, &call))).await;
+            match told.unwrap_or_else(|| Err(pool.timed_out(&call))) {
+                Ok((head, took)) => (head, Some(took), None),
                 Err(error) => (None, None, Some(error)),
             }
         } else {

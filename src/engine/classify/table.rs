@@ -1,4 +1,5 @@
-//! How error answers are looked up: the user's rules, then texts, then codes; in each the family's before the common.
+//! How error answers are looked up: the user's rules, then texts, then codes; in each the family's before the common,
+//! but for what names the method.
 //!
 //! A code means different things at different providers, so a text that speaks clearly goes before it.
 
@@ -97,13 +98,17 @@ pub(super) fn class_of(custom: &[ErrorRule], family: Family, code: Option<i64>, 
         Family::Substrate => &substrate::TABLE,
     };
     let tables = [own, &COMMON];
-    let by_text = tables.iter().flat_map(|table| table.texts).find(|rule| rule.fits(code, text));
+    let texts = tables.iter().flat_map(|table| table.texts);
+    let by_text = NAMING.iter().chain(texts).find(|rule| rule.fits(code, text));
     let by_code = || {
         let rows = tables.iter().flat_map(|table| table.codes);
         code.and_then(|code| rows.into_iter().find(|row| row.0 == code)).map(|row| row.1)
     };
     by_text.map(|rule| rule.class).or_else(by_code).unwrap_or(Class::Unknown)
 }
+
+/// What is said of a method by its name: "`trace_block` is not available" is not about a block.
+const NAMING: &[Rule] = &[says(MethodNotSupported, &["is not available on the free tier"])];
 
 /// What providers, proxies and JSON-RPC itself say, whatever the chain. Texts as they were sent in 2025 and 2026.
 const COMMON: Table = Table {

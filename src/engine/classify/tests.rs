@@ -82,6 +82,10 @@ fn ethereum_nodes_and_their_providers_are_understood() {
                 MethodNotSupported,
             ),
             (r#"{"code":-32601,"message":"the method trace_block does not exist"}"#, MethodNotSupported),
+            (
+                r#"{"code":-32600,"message":"trace_block is not available on the Free tier - upgrade to Pay As You Go, or Enterprise for access. See available methods at https://docs.alchemy.com/alchemy/documentation/apis"}"#,
+                MethodNotSupported,
+            ),
             (r#"{"code":-32602,"message":"invalid argument 0: hex string has length 2"}"#, Invalid),
             (r#"{"code":-32603,"message":"Internal error"}"#, Transient),
             (r#"{"code":-32002,"message":"request timed out"}"#, Transient),

@@ -19,6 +19,8 @@ pub struct Request {
     text: Bytes,
     method: Name,
     blocks: Option<Blocks>,
+    /// Whether it asks a node who it is.
+    asks_who: bool,
 }
 
 /// A method's name: in the text, unless it stands there with escapes.
@@ -71,13 +73,25 @@ impl Request {
 
     fn plain(method: &str, params: &str) -> Self {
         let text = [METHOD, method.as_bytes(), PARAMS, params.as_bytes(), b"}"].concat();
-        Self { text: text.into(), method: Name::Plain(method.len()), blocks: None }
+        Self { text: text.into(), method: Name::Plain(method.len()), blocks: None, asks_who: false }
     }
 
     /// The same call, known to be about these blocks.
     #[must_use]
     pub fn over(self, blocks: Blocks) -> Self {
         Self { blocks: Some(blocks), ..self }
+    }
+
+    /// The same call, known to ask a node who it is.
+    #[must_use]
+    pub fn asking_who(self) -> Self {
+        Self { asks_who: true, ..self }
+    }
+
+    /// Whether it asks a node who it is.
+    #[must_use]
+    pub const fn asks_who(&self) -> bool {
+        self.asks_who
     }
 
     /// The blocks that a node must have, and search, to answer it; `None` when that is not known.
@@ -164,7 +178,7 @@ impl Written {
     /// The call, which is a part of `text`.
     #[must_use]
     pub fn request(self, text: &Bytes) -> Request {
-        Request { text: text.slice(self.start..self.end), method: self.method, blocks: None }
+        Request { text: text.slice(self.start..self.end), method: self.method, blocks: None, asks_who: false }
     }
 }
 

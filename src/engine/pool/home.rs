@@ -1,7 +1,7 @@
 //! What all parts of one pool share: how to dial, the gate, the counters, the log and the settings.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -66,6 +66,8 @@ pub(super) struct Home {
     pub(super) log: Log,
     pub(super) settings: Settings,
     pub(super) holders: Holders,
+    /// Whether the node was away since it said who it is.
+    pub(super) doubted: AtomicBool,
     /// Where the idle connections are. Set once, when the pool is made.
     pub(super) store: OnceLock<WeakPool<Opener>>,
     /// Connections of an earlier epoch are closed instead of kept: this is how a pool is drained.
@@ -107,6 +109,7 @@ impl Home {
                 log,
                 settings,
                 holders: Holders::default(),
+                doubted: AtomicBool::new(false),
                 store: OnceLock::new(),
                 epoch: AtomicU64::new(0),
                 next_connection: AtomicU64::new(1),

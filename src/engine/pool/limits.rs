@@ -1,5 +1,7 @@
 //! What an endpoint allows, and what its errors mean.
 
+use std::sync::atomic::Ordering;
+
 use tokio::time::Instant;
 
 use super::core::Pool;
@@ -17,6 +19,16 @@ impl Pool {
         let home = self.home();
         let (target, renewed) = (self.target(), proof.access());
         Peer { target, renewed, classifier: &home.classifier, cooldown: &home.cooldown }
+    }
+
+    /// Whether the node must say who it is before it is asked anything else.
+    pub(in crate::engine) fn is_doubted(&self) -> bool {
+        self.home().doubted.load(Ordering::Relaxed)
+    }
+
+    /// It was away, or is who it was.
+    pub(in crate::engine) fn set_doubted(&self, doubted: bool) {
+        self.home().doubted.store(doubted, Ordering::Relaxed);
     }
 
     /// The endpoint has said what it is.

@@ -146,6 +146,10 @@ impl Pool {
             if self.is_cooling() {
                 continue;
             }
+            // It may have gone away meanwhile, and then it may be another that is back.
+            if self.is_doubted() && !exchange.asks_who() {
+                return Err(self.mark(unsure()));
+            }
             let transport = carrier.transport()?;
             let sent = {
                 let _in_flight = self.scopes().hold(Gauge::InFlight);
@@ -296,6 +300,12 @@ impl Pool {
             }
         }
     }
+}
+
+/// The error of a call that was in line when the node went away.
+fn unsure() -> Error {
+    let message = "the node was away and has not said yet who it is";
+    Error::new(Kind::ChainConnection, message).with(|facts| facts.is_unsure = true)
 }
 
 /// The error when connections go as fast as they are opened.

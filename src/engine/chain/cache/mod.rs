@@ -67,6 +67,10 @@ impl Cache {
         call: &Call,
         mut kept: Option<&mut Option<Lease>>,
     ) -> Result<Bytes> {
+        if Rule::of(self.family, request.method()).is_some() {
+            // Whoever is waited for here may need the connection.
+            drop(kept.as_deref_mut().and_then(Option::take));
+        }
         let terms = self.terms_of(router, request, call).await;
         if terms.is_none() {
             return router.request(request, timeout, call, kept).await;

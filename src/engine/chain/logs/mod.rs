@@ -83,7 +83,8 @@ pub(super) async fn logs_in(chain: &Arc<Chain>, filter: LogFilter, blocks: Block
     if last == Some(blocks.last()) {
         return Ok(lists);
     }
-    Err(Error::new(Kind::NodeBehind, format!("the node does not have {blocks}")))
+    let error = Error::new(Kind::NodeBehind, format!("the node does not have {blocks}"));
+    Err(error.of_chain(Some(chain.label())))
 }
 
 impl LogStream {
@@ -122,6 +123,7 @@ impl LogStream {
         let _turn = self.turn.lock().await;
         let found = self.together.bound(pin!(self.found())).await;
         let found = found.unwrap_or_else(|| Err(self.chain.timed_out(&self.together)));
+        let found = found.map_err(|error| error.of_chain(Some(self.chain.label())));
         let found = found.inspect_err(|_| self.close())?;
         Ok(found.map(|found| LogPiece { stream: Arc::clone(self), found: Some(found) }))
     }
@@ -184,7 +186,7 @@ impl LogStream {
         };
         told.ok_or_else(|| {
             let message = format!("the answer to {} has no block number", request.method());
-            Error::new(Kind::Protocol, message).of_chain(Some(self.chain.label()))
+            Error::new(Kind::Protocol, message)
         })
     }
 

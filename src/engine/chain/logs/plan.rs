@@ -20,6 +20,8 @@ pub(super) struct Plan {
     gaps: BTreeMap<u64, Blocks>,
     /// What was answered and not given out, by the first block.
     found: BTreeMap<u64, (Blocks, Bytes)>,
+    /// What was given out and has come back, by the first block: it goes out again before all else.
+    returned: BTreeMap<u64, (Blocks, Bytes)>,
     /// The first block that was not given out.
     cursor: u64,
     last: u64,
@@ -35,6 +37,7 @@ impl Plan {
         Self {
             gaps: BTreeMap::from([(blocks.first(), blocks)]),
             found: BTreeMap::new(),
+            returned: BTreeMap::new(),
             cursor: blocks.first(),
             last: blocks.last(),
             asked: 0,
@@ -105,6 +108,9 @@ impl Plan {
 
     /// The next blocks and their logs, when they are here.
     pub(super) fn take(&mut self) -> Option<(Blocks, Bytes)> {
+        if let Some((_, piece)) = self.returned.pop_first() {
+            return Some(piece);
+        }
         let (blocks, text) = self.found.remove(&self.cursor)?;
         self.cursor = blocks.last().saturating_add(1);
         Some((blocks, text))
@@ -112,13 +118,12 @@ impl Plan {
 
     /// What was taken last was not given out.
     pub(super) fn untake(&mut self, blocks: Blocks, text: Bytes) {
-        self.cursor = blocks.first();
-        self.found.insert(blocks.first(), (blocks, text));
+        self.returned.insert(blocks.first(), (blocks, text));
     }
 
     /// Whether all was given out.
-    pub(super) const fn is_over(&self) -> bool {
-        self.cursor > self.last
+    pub(super) fn is_over(&self) -> bool {
+        self.returned.is_empty() && self.cursor > self.last
     }
 
     /// Makes a gap, with those beside it one.

@@ -171,3 +171,32 @@ fn what_was_not_given_out_is_the_next_again() {
     assert!(!plan.is_over());
     assert_eq!(plan.take(), Some((blocks, text)));
 }
+
+#[test]
+fn what_comes_back_in_any_order_is_given_out_again_and_nothing_else_is() {
+    let mut plan = Plan::new(Blocks::new(0, 9).unwrap());
+    while !plan.is_over() {
+        let Some(blocks) = plan.next(Some(3), 8) else { break };
+        plan.answered(blocks, "1".into(), 1).unwrap();
+    }
+    let mut pieces = Vec::new();
+    while let Some(piece) = plan.take() {
+        pieces.push(piece);
+    }
+    assert!(plan.is_over() && pieces.len() >= 3, "{pieces:?}");
+    for back in [vec![0], vec![1, 0], vec![0, 2, 1], vec![2]] {
+        for place in &back {
+            let (blocks, text) = pieces[*place].clone();
+            plan.untake(blocks, text);
+        }
+        assert!(!plan.is_over());
+        let mut again = Vec::new();
+        while let Some(piece) = plan.take() {
+            again.push(piece);
+        }
+        let mut expected: Vec<_> = back.iter().map(|place| pieces[*place].clone()).collect();
+        expected.sort_by_key(|(blocks, _)| blocks.first());
+        assert_eq!(again, expected);
+        assert!(plan.is_over());
+    }
+}

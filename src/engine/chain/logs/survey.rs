@@ -17,9 +17,10 @@ pub(in crate::engine::chain) fn survey(text: &[u8], blocks: Blocks) -> Result<u6
     let mut list = serde_json::Deserializer::from_slice(text);
     let count = list.deserialize_seq(List(blocks));
     count.map_err(|error| {
-        // Where in the text it is helps nobody.
+        // Where in the text it is helps nobody, and what stands in quotes is the node's, which may be anything.
         let why = error.to_string();
         let why = why.split(" at line ").next().unwrap_or_default();
+        let why = why.split(['"', '`']).next().unwrap_or_default().trim_end();
         Error::new(Kind::Protocol, format!("the answer to eth_getLogs for {blocks} is not usable: {why}"))
     })
 }

@@ -52,13 +52,8 @@ pub(super) trait Ask: Sync {
     /// Learn what `error` tells of what the endpoint takes.
     fn heed(&self, endpoint: &Endpoint, error: &Error, now: Instant);
 
-    /// What came of it, if that can be found out after the answer was lost in `error`.
-    fn taken(
-        &self,
-        _pool: &Pool,
-        _call: &Call,
-        _error: &Error,
-    ) -> impl Future<Output = Option<Self::Output>> + Send {
+    /// What came of it, if that can be found out after the answer was lost.
+    fn taken(&self, _pool: &Pool, _call: &Call) -> impl Future<Output = Option<Self::Output>> + Send {
         std::future::ready(None)
     }
 
@@ -106,8 +101,8 @@ impl Ask for Request {
         }
     }
 
-    async fn taken(&self, pool: &Pool, call: &Call, error: &Error) -> Option<Bytes> {
-        submit::find(pool, self, call, error).await
+    async fn taken(&self, pool: &Pool, call: &Call) -> Option<Bytes> {
+        submit::find(pool, self, call).await
     }
 
     async fn settle(&self, pool: &Pool, call: &Call, error: Error) -> Result<Bytes> {

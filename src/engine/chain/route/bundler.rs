@@ -209,12 +209,9 @@ impl Inner {
     }
 }
 
-/// One failure, for each of so many calls; it counts once.
+/// One failure, for each of so many calls; it counts once, with whoever is still there.
 fn shared(error: Error, count: usize) -> Vec<Result<Bytes>> {
-    let others = error.clone().with(|facts| facts.is_shared = true);
-    let mut all = vec![Err(others); count.saturating_sub(1)];
-    all.push(Err(error));
-    all
+    vec![Err(error.with(|facts| facts.counted = Some(Arc::default()))); count]
 }
 
 /// The runtime has stopped.

@@ -32,20 +32,19 @@ pub(super) fn not_sent(error: Error) -> Error {
 
 impl Router {
     /// Make sure that an endpoint is who it was, if that is in doubt. Who asks at the same time asks once.
-    pub(super) async fn be_sure_of(&self, endpoint: &Endpoint, call: &Call) -> Result<()> {
+    pub(in crate::engine::chain) async fn be_sure_of(&self, endpoint: &Endpoint, call: &Call) -> Result<()> {
         if !endpoint.is_doubted() {
             return Ok(());
         }
-        let recognise = || recognise(endpoint.pool(), &self.identity, &self.label, call);
+        let recognise = || async {
+            let known = recognise(endpoint.pool(), &self.identity, &self.label, call).await;
+            known.inspect(|()| endpoint.trust())
+        };
         let place = endpoint.pool().stand_by()?;
         let ask = async {
             // It stands in line for a connection by itself.
             drop(place);
-            let known = recognise().await;
-            if known.is_ok() {
-                endpoint.trust();
-            }
-            (known.map(|()| Bytes::new()), true)
+            (recognise().await.map(|()| Bytes::new()), true)
         };
         // As long as another asks.
         call.enter(Phase::Receive);

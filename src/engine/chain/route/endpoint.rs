@@ -40,8 +40,7 @@ pub(in crate::engine::chain) struct Endpoint {
     batch: Arc<Reach>,
     /// Puts calls together, where that is wanted.
     bundler: Option<Bundler>,
-    /// Whether it was away since it said who it is, and the question that is under way.
-    doubted: AtomicBool,
+    /// The question who it is that is under way.
     questions: Flights,
     /// The methods that it does not know, and until when that is believed.
     lacks: Mutex<HashMap<Box<str>, Instant>>,
@@ -76,7 +75,6 @@ impl Endpoint {
             lagging: AtomicBool::new(false),
             reach: Reach::default(),
             batch,
-            doubted: AtomicBool::new(false),
             questions: Flights::default(),
             lacks: Mutex::default(),
             trouble: Mutex::default(),
@@ -130,17 +128,17 @@ impl Endpoint {
 
     /// Whether it must say who it is before it is asked anything else.
     pub(in crate::engine::chain) fn is_doubted(&self) -> bool {
-        self.doubted.load(Ordering::Relaxed)
+        self.pool.is_doubted()
     }
 
     /// It was away.
     pub(super) fn doubt(&self) {
-        self.doubted.store(true, Ordering::Relaxed);
+        self.pool.set_doubted(true);
     }
 
     /// It is who it was.
     pub(super) fn trust(&self) {
-        self.doubted.store(false, Ordering::Relaxed);
+        self.pool.set_doubted(false);
     }
 
     /// Where those meet who ask it that.
@@ -175,7 +173,7 @@ impl Endpoint {
     }
 
     /// What a call of `method` usually takes here.
-    pub(super) fn usual(&self, method: &str) -> Duration {
+    pub(in crate::engine::chain) fn usual(&self, method: &str) -> Duration {
         self.score.usual(method)
     }
 
@@ -191,8 +189,16 @@ impl Endpoint {
     }
 
     /// A call of `method` failed: whether the endpoint is left alone because of it.
-    pub(super) fn failed(&self, method: &str, error: &Error, took: Duration, now: Instant) -> bool {
+    pub(super) fn failed(
+        &self,
+        method: &str,
+        error: &Error,
+        took: Duration,
+        can_be_spared: bool,
+        now: Instant,
+    ) -> bool {
         let opens = match blame(error) {
+            Blame::Unasked => return false,
             // An error answer is an answer.
             Blame::None => {
                 self.succeeded(method, took, now);
@@ -208,6 +214,8 @@ impl Endpoint {
                 self.score.failed(method, now);
                 self.breaker.failed(now)
             }
+            // It may be this method alone that it refuses.
+            Blame::Refusal => can_be_spared && self.breaker.trip(now),
             Blame::Outage => self.breaker.trip(now),
         };
         *lock(&self.trouble) = Some(error.clone());

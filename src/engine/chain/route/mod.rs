@@ -140,21 +140,31 @@ impl Router {
 
     /// Lease a connection to the endpoint that does best, or to the next if that cannot be reached.
     pub(super) async fn connection(&self, timeout: Timeout, place: Arc<str>) -> Result<Connection> {
+        let began = Instant::now();
         // One endpoint, the usual case, needs no choice.
-        let (pool, lease) = match self.endpoints.as_slice() {
-            [only] if !only.is_doubted() => (only.pool(), only.pool().lease(timeout).await?),
-            _ => Box::pin(self.lease_somewhere(timeout)).await?,
-        };
+        if let [only] = self.endpoints.as_slice()
+            && !only.is_doubted()
+        {
+            let lease = only.pool().lease(timeout).await;
+            let lease = lease.inspect_err(|error| self.failed(0, "", error, Duration::ZERO, began))?;
+            // It may have gone away while the lease was waited for.
+            if !only.is_doubted() {
+                return Connection::new(only.pool(), lease, place);
+            }
+        }
+        let timeout = timeout.or(self.first().pool().settings().acquire_timeout);
+        let call = Call::starting(began, timeout);
+        let (pool, lease) = Box::pin(self.lease_somewhere(&call)).await?;
         Connection::new(pool, lease, place)
     }
 
-    async fn lease_somewhere(&self, timeout: Timeout) -> Result<(&Pool, Lease)> {
+    async fn lease_somewhere(&self, call: &Call) -> Result<(&Pool, Lease)> {
         let mut tried = vec![false; self.endpoints.len()];
         let mut failure = None;
         while let Some(index) = self.pick(NOTHING, &tried, Instant::now()) {
             tried[index] = true;
             let pool = self.endpoints[index].pool();
-            match self.lease_at(index, timeout).await {
+            match self.lease_at(index, call).await {
                 Ok(lease) => return Ok((pool, lease)),
                 Err(error) if remedy::remedy(&error, Effect::Changes) == Remedy::Raise => return Err(error),
                 Err(error) => {
@@ -166,15 +176,19 @@ impl Router {
         Err(failure.unwrap_or_else(|| self.nobody()))
     }
 
-    async fn lease_at(&self, index: usize, timeout: Timeout) -> Result<Lease> {
+    async fn lease_at(&self, index: usize, call: &Call) -> Result<Lease> {
         let endpoint = &self.endpoints[index];
-        if !endpoint.is_doubted() {
-            return endpoint.pool().lease(timeout).await;
+        loop {
+            if endpoint.is_doubted() {
+                let sure = call.bound(pin!(self.be_sure_of(endpoint, call))).await;
+                sure.unwrap_or_else(|| Err(endpoint.pool().timed_out(call))).map_err(doubt::not_sent)?;
+            }
+            let lease = endpoint.pool().lease(Timeout::Of(call.remaining())).await?;
+            // It may have gone away while the lease was waited for.
+            if !endpoint.is_doubted() {
+                return Ok(lease);
+            }
         }
-        let call = Call::new(timeout.or(endpoint.pool().settings().acquire_timeout));
-        let sure = call.bound(pin!(self.be_sure_of(endpoint, &call))).await;
-        sure.unwrap_or_else(|| Err(endpoint.pool().timed_out(&call)))?;
-        endpoint.pool().lease(Timeout::Of(call.remaining())).await
     }
 
     /// Note a failure. The only endpoint is not left alone for it.
@@ -184,7 +198,10 @@ impl Router {
             endpoint.doubt();
         }
         // One failure of several calls is counted once.
-        if self.endpoints.len() > 1 && !error.facts().is_shared && endpoint.failed(method, error, took, now) {
+        if self.endpoints.len() > 1
+            && error.counts()
+            && endpoint.failed(method, error, took, self.has_others(index), now)
+        {
             self.tell_opened(endpoint);
         }
     }
@@ -203,12 +220,15 @@ impl Router {
             && !only.is_doubted()
             && only.bundler(request).is_none()
         {
-            let error = match only.pool().attempt(request, timeout, call, kept).await {
+            let race = match only.pool().attempt(request, timeout, call, kept).await {
                 Ok(result) => return Ok(result),
-                Err(error) => error,
+                Err(error) if error.facts().is_unsure => Race::new(self, request, timeout, call),
+                Err(error) => Race::after(self, request, timeout, call, error),
             };
-            return Box::pin(Race::after(self, request, timeout, call, error).run()).await;
+            return Box::pin(race.run()).await;
         }
+        // It goes another way, which may need the connection.
+        drop(kept.and_then(Option::take));
         self.hedges.earn(1);
         Box::pin(Race::new(self, request, timeout, call).run()).await
     }

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::ask::Ask;
-use super::remedy::{Remedy, remedy, wait};
-use super::{Router, doubt};
+use super::remedy::{Remedy, reached_nobody, remedy, wait};
+use super::{Router, doubt, submit};
 use crate::engine::classify::Effect;
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Phase, Result};
@@ -49,8 +49,10 @@ pub(super) struct Race<'a, A: Ask> {
     moved: bool,
     /// Rounds that are over.
     rounds: u32,
-    /// What went wrong last, and with whom.
+    /// What went wrong last, and with whom; a refusal of what another may have taken stays.
     error: Option<(usize, Error)>,
+    /// Whose answers were lost: they may have taken a transaction.
+    lost: Vec<usize>,
 }
 
 /// An endpoint that was asked: when, and how far that is.
@@ -95,6 +97,7 @@ impl<'a, A: Ask> Race<'a, A> {
             moved: false,
             rounds: 0,
             error: None,
+            lost: Vec::new(),
         }
     }
 
@@ -102,7 +105,7 @@ impl<'a, A: Ask> Race<'a, A> {
     pub(super) fn resumed(mut self, error: Error) -> Self {
         let index = self.pick().unwrap_or(0);
         self.asks = 1;
-        self.error = Some((index, error));
+        self.keep(index, error);
         self
     }
 
@@ -119,7 +122,7 @@ impl<'a, A: Ask> Race<'a, A> {
         race.asks = 1;
         router.failed(0, asks_for.load().method, &error, Duration::ZERO, Instant::now());
         race.heed(0, &error);
-        race.error = Some((0, error));
+        race.keep(0, error);
         race
     }
 
@@ -182,10 +185,16 @@ impl<'a, A: Ask> Race<'a, A> {
         async move {
             let endpoint = &router.endpoints[index];
             let _carried = endpoint.carry();
-            if let Err(error) = router.be_sure_of(endpoint, &call).await {
-                return (index, Err(doubt::not_sent(error)));
+            loop {
+                if let Err(error) = router.be_sure_of(endpoint, &call).await {
+                    return (index, Err(doubt::not_sent(error)));
+                }
+                match asks_for.ask(endpoint, router.endpoints.len() > 1, timeout, &call).await {
+                    // It went away while the call was in line.
+                    Err(error) if error.facts().is_unsure => {}
+                    result => return (index, result),
+                }
             }
-            (index, asks_for.ask(endpoint, router.endpoints.len() > 1, timeout, &call).await)
         }
     }
 
@@ -205,11 +214,27 @@ impl<'a, A: Ask> Race<'a, A> {
         };
         router.failed(index, self.asks_for.load().method, &error, took, now);
         self.heed(index, &error);
-        if remedy(&error, self.effect) == Remedy::Raise {
+        // Another may have taken the transaction that this one refuses: who has not answered yet is heard first.
+        let is_open = self.effect == Effect::Submits && self.asked.iter().any(Option::is_some);
+        let waits = is_open && !submit::may_be_ours(&error);
+        if self.is_refusal(&error) && !waits {
             return Some(Err(error));
         }
-        self.error = Some((index, error));
+        self.keep(index, error);
         None
+    }
+
+    fn is_refusal(&self, error: &Error) -> bool {
+        remedy(error, self.effect) == Remedy::Raise
+    }
+
+    fn keep(&mut self, index: usize, error: Error) {
+        if self.effect == Effect::Submits && error.kind() == Kind::ConnectionClosed {
+            self.lost.push(index);
+        }
+        if !self.error.as_ref().is_some_and(|(_, before)| self.is_refusal(before)) {
+            self.error = Some((index, error));
+        }
     }
 
     /// Remember what an endpoint takes, if that is what it says.
@@ -218,18 +243,30 @@ impl<'a, A: Ask> Race<'a, A> {
     }
 
     /// The hash of a transaction that a node took before its answer was lost.
-    async fn taken(&self) -> Option<A::Output> {
-        let (Effect::Submits, Some((index, error))) = (self.effect, &self.error) else { return None };
-        self.asks_for.taken(self.router.endpoints[*index].pool(), self.call, error).await
+    async fn taken(&mut self) -> Option<A::Output> {
+        while let Some(index) = self.lost.pop() {
+            let endpoint = &self.router.endpoints[index];
+            let asked = async {
+                self.router.be_sure_of(endpoint, self.call).await.ok()?;
+                self.asks_for.taken(endpoint.pool(), self.call).await
+            };
+            if let Ok(Some(taken)) = timeout(submit::PATIENCE, asked).await {
+                return Some(taken);
+            }
+        }
+        None
     }
 
-    /// What the caller is told in the end. A transaction that was handed in twice may be refused for its first time.
-    async fn last_word(&self, index: usize, result: Result<A::Output>) -> Result<A::Output> {
-        match result {
-            Err(error) if self.effect == Effect::Submits && self.asks > 1 => {
-                self.asks_for.settle(self.router.endpoints[index].pool(), self.call, error).await
-            }
-            result => result,
+    /// What the caller is told in the end. A transaction that was handed in twice may be refused for its first time, and
+    /// one may refuse what another took.
+    async fn last_word(&mut self, index: usize, result: Result<A::Output>) -> Result<A::Output> {
+        let error = match result {
+            Err(error) if self.effect == Effect::Submits && self.asks > 1 => error,
+            result => return result,
+        };
+        match self.asks_for.settle(self.router.endpoints[index].pool(), self.call, error).await {
+            Err(error) => self.taken().await.ok_or(error),
+            settled => settled,
         }
     }
 
@@ -288,8 +325,7 @@ impl<'a, A: Ask> Race<'a, A> {
 
     /// Whether one more request may be sent. What never reached a node did not burden it.
     fn may_send_more(&self, error: &Error) -> bool {
-        let may = matches!(error.kind(), Kind::ChainConnection | Kind::ConnectTimeout | Kind::Tls)
-            || self.router.retries.spend(self.asks_for.load().calls);
+        let may = reached_nobody(error) || self.router.retries.spend(self.asks_for.load().calls);
         if may {
             self.router.scopes.count(Event::Retry(Why::of(error)));
         }

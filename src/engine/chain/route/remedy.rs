@@ -26,8 +26,12 @@ pub(super) enum Remedy {
 pub(super) enum Blame {
     /// Nothing: it answered as it should.
     None,
+    /// Nothing: it was not asked.
+    Unasked,
     /// It failed.
     Failure,
+    /// It refuses this caller.
+    Refusal,
     /// It cannot be used until something changes there.
     Outage,
     /// It does not know the method.
@@ -44,6 +48,7 @@ pub(super) fn remedy(error: &Error, effect: Effect) -> Remedy {
             Remedy::Again
         }
         Kind::RequestTimeout
+        | Kind::LimiterTimeout
         | Kind::Tls
         | Kind::Authentication
         | Kind::QuotaExhausted
@@ -61,18 +66,25 @@ pub(super) fn remedy(error: &Error, effect: Effect) -> Remedy {
 /// What `error` says about the endpoint that it came from.
 pub(super) fn blame(error: &Error) -> Blame {
     match error.kind() {
+        _ if error.facts().is_unsure || error.is_too_late() => Blame::Unasked,
         Kind::Protocol if is_too_long(error) => Blame::None,
         Kind::ConnectionClosed | Kind::RequestTimeout | Kind::Protocol => Blame::Failure,
-        Kind::ChainConnection
-        | Kind::ConnectTimeout
-        | Kind::Tls
-        | Kind::Authentication
-        | Kind::QuotaExhausted
-        | Kind::ChainMismatch => Blame::Outage,
+        Kind::ChainConnection | Kind::ConnectTimeout | Kind::Tls | Kind::ChainMismatch => Blame::Outage,
+        Kind::Authentication | Kind::QuotaExhausted => Blame::Refusal,
         Kind::MethodNotSupported => Blame::Lacks,
+        Kind::PoolTimeout | Kind::TooManyWaiters | Kind::PoolClosed | Kind::LimiterTimeout => Blame::Unasked,
         _ if error.facts().class == Some(Class::Transient) => Blame::Failure,
         _ => Blame::None,
     }
+}
+
+/// Whether no node has seen it, so that asking another one burdens nobody.
+pub(super) fn reached_nobody(error: &Error) -> bool {
+    let is_of_the_way = matches!(
+        error.kind(),
+        Kind::ChainConnection | Kind::ConnectTimeout | Kind::Tls | Kind::LimiterTimeout
+    );
+    is_of_the_way || error.is_too_late()
 }
 
 fn is_too_long(error: &Error) -> bool {
@@ -81,17 +93,15 @@ fn is_too_long(error: &Error) -> bool {
 
 /// Whether the node cannot have acted on it: it was never sent, or was turned away.
 fn was_refused(error: &Error) -> bool {
-    matches!(
+    let is_turned_away = matches!(
         error.kind(),
-        Kind::ChainConnection
-            | Kind::ConnectTimeout
-            | Kind::Tls
-            | Kind::Authentication
+        Kind::Authentication
             | Kind::ProviderRateLimit
             | Kind::QuotaExhausted
             | Kind::MethodNotSupported
             | Kind::ChainMismatch
-    )
+    );
+    is_turned_away || reached_nobody(error)
 }
 
 /// How long to wait before the attempt after `attempts` of them: what the server asks, or exponential back-off with
@@ -156,9 +166,24 @@ mod tests {
             assert_eq!(remedy(&answer(class), Effect::Reads), Remedy::Elsewhere, "{class:?}");
         }
         assert_eq!(blame(&answer(Class::MethodNotSupported)), Blame::Lacks);
-        assert_eq!(blame(&answer(Class::QuotaExhausted)), Blame::Outage);
+        assert_eq!(blame(&answer(Class::QuotaExhausted)), Blame::Refusal);
         assert_eq!(remedy(&answer(Class::RangeTooLarge), Effect::Reads), Remedy::Elsewhere);
         assert_eq!(blame(&answer(Class::NodeBehind)), Blame::None);
+    }
+
+    #[test]
+    fn what_was_never_sent_says_nothing_about_the_endpoint_and_goes_elsewhere_at_no_price() {
+        let too_late = answer(Class::RateLimited);
+        let full = error(Kind::LimiterTimeout, None);
+        for error in [&too_late, &full] {
+            assert_eq!((blame(error), reached_nobody(error)), (Blame::Unasked, true), "{error:?}");
+            assert_ne!(remedy(error, Effect::Changes), Remedy::Raise, "{error:?}");
+        }
+        let refused = too_late.with(|facts| facts.status = Some(429));
+        assert_eq!((blame(&refused), reached_nobody(&refused)), (Blame::None, false));
+        for kind in [Kind::PoolTimeout, Kind::TooManyWaiters, Kind::PoolClosed] {
+            assert_eq!(blame(&error(kind, None)), Blame::Unasked, "{kind:?}");
+        }
     }
 
     #[test]

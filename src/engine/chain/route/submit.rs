@@ -4,29 +4,27 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sha3::{Digest, Keccak256};
-use tokio::time::timeout;
 
 use crate::engine::classify::Class;
 use crate::engine::deadline::{Call, Timeout};
-use crate::engine::error::{Error, Kind, Result};
+use crate::engine::error::{Error, Result};
 use crate::engine::hex;
 use crate::engine::jsonrpc::Request;
 use crate::engine::pool::Pool;
 
 /// A node that took a transaction and lost its answer can say so in this time; else it is handed in again.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// The first byte of a transaction that carries blobs (EIP-4844).
 const BLOBS: u8 = 3;
 
-/// The hash, if the answer was lost in `error` and the node has the transaction after all. No budget counts this: the
-/// caller must be told what became of it.
-pub(super) async fn find(pool: &Pool, request: &Request, call: &Call, error: &Error) -> Option<Bytes> {
-    if error.kind() != Kind::ConnectionClosed || request.method() != "eth_sendRawTransaction" {
+/// The hash, if the node whose answer was lost has the transaction after all. No budget counts this: the caller must be
+/// told what became of it.
+pub(super) async fn find(pool: &Pool, request: &Request, call: &Call) -> Option<Bytes> {
+    if request.method() != "eth_sendRawTransaction" {
         return None;
     }
     let hash = hash_of(pool, request, call).await?;
-    let there = timeout(PATIENCE, is_there(pool, &hash, call)).await;
-    there.unwrap_or(false).then_some(hash)
+    is_there(pool, &hash, call).await.then_some(hash)
 }
 
 /// Whether an error may mean that an earlier attempt of ours was taken.

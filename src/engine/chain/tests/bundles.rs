@@ -166,3 +166,33 @@ async fn who_has_gone_before_the_bundle_goes_is_not_in_it() {
     assert!(gone.iter().all(|told| told.as_ref().is_err_and(|error| error.kind() == Kind::RequestTimeout)));
     assert_eq!((stays.unwrap(), node.asked("eth_call"), node.batches().len()), (json!(7), 1, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_row_of_calls_does_not_wait_for_the_connection_that_it_keeps() {
+    let node = Node::echo();
+    let chain = connecting(std::slice::from_ref(&node), &Gate::new(1), None, Some(WINDOW)).await.unwrap();
+    let calls = [("something_that_changes", json!([1])), ("eth_call", json!([2])), ("eth_call", json!([3]))];
+    let began = Instant::now();
+    let made = ask_many(&chain, &calls, 1, Timeout::Default).await;
+    assert!(made.iter().all(Result::is_ok), "{made:?}");
+    assert!(began.elapsed() < SECOND, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_of_a_bundle_counts_though_some_of_its_callers_have_gone() {
+    for (gone, calls) in [(0, 1), (0, 4), (3, 1), (1, 3)] {
+        let nodes = [Node::echo(), Node::echo()];
+        let chain = bundling(&nodes).await;
+        for node in &nodes {
+            node.on(|_, _| Say::After(100 * MS, Box::new(Say::Status(503))));
+        }
+        let params = json!([7]);
+        // Those who go were there first, or last.
+        let stay = || join_all((0..calls).map(|_| ask_within(&chain, "eth_call", &params, 150 * MS)));
+        let go = || join_all((0..gone).map(|_| ask_within(&chain, "eth_call", &params, 50 * MS)));
+        for _ in 0..20 {
+            drop(tokio::join!(stay(), go()));
+        }
+        assert!(counted(&chain, Event::BreakerOpened) > 0, "{gone} of {}", gone + calls);
+    }
+}

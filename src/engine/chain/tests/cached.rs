@@ -6,7 +6,6 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::*;
-use crate::engine::chain::Many;
 use crate::engine::metrics::Gauge;
 
 const SIZE: Option<u64> = Some(1 << 20);
@@ -195,4 +194,20 @@ async fn without_a_cache_everything_is_asked_for() {
     let chain = chain(std::slice::from_ref(&node), None).await;
     assert_eq!(twice(&chain, "eth_getBlockByHash", &json!([HASH, false])).await, [0, 1]);
     assert_eq!(twice(&chain, "eth_getCode", &json!(["0xaa", "0x1"])).await, [2, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_of_calls_does_not_wait_for_the_connection_that_it_keeps() {
+    const RECEIPT: &str = "eth_getTransactionReceipt";
+    let node = final_to(&Arc::new(AtomicU64::new(100)), |method, params| match method {
+        RECEIPT => Say::Result(json!({"blockNumber": "0x1", "of": params[0]})),
+        _ => Say::Result(json!("0x1")),
+    });
+    let chain = connecting(std::slice::from_ref(&node), &Gate::new(1), SIZE, None).await.unwrap();
+    let calls = [("eth_gasPrice", json!([])), (RECEIPT, json!(["0xa"])), (RECEIPT, json!(["0xa"]))];
+    let began = Instant::now();
+    let made = ask_many(&chain, &calls, 1, Timeout::Default).await;
+    assert!(made.iter().all(Result::is_ok), "{made:?}");
+    assert!(began.elapsed() < 500 * MS, "{:?}", began.elapsed());
+    assert_eq!(node.asked(RECEIPT), 1);
 }

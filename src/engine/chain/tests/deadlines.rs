@@ -77,3 +77,17 @@ async fn a_node_that_says_nothing_takes_all_of_the_time_and_no_more() {
     assert!(took >= SECOND && is_in_time(took), "{took:?}");
     assert_eq!(result.unwrap_err().kind(), Kind::RequestTimeout);
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_of_many_calls_that_nobody_answers_is_a_request_that_timed_out() {
+    let nodes = [Node::that(|_, _| Say::Nothing), Node::that(|_, _| Say::Nothing)];
+    let chain = chain(&nodes, None).await;
+    let alone = ask_within(&chain, "eth_call", &json!([7]), 5 * SECOND).await.unwrap_err();
+    let calls = [("eth_call", json!([7])), ("eth_call", json!([8]))];
+    let many = ask_many(&chain, &calls, 2, Timeout::Of(Some(5 * SECOND))).await;
+    assert_eq!(alone.kind(), Kind::RequestTimeout);
+    for one in many.into_iter().map(Result::unwrap_err) {
+        assert_eq!((one.kind(), one.facts().phase), (alone.kind(), alone.facts().phase));
+        assert_eq!(one.message(), alone.message());
+    }
+}

@@ -170,3 +170,142 @@ async fn one_of_several_that_was_away_when_its_head_was_asked_for_may_be_a_stran
     }
     assert_eq!(asked(), before);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_is_in_line_when_a_node_goes_away_does_not_ask_a_stranger() {
+    let node = Node::echo();
+    let chain = connecting(std::slice::from_ref(&node), &Gate::new(1), None, None).await.unwrap();
+    node.on(|_, _| Say::After(SECOND, Box::new(Say::Gone)));
+    let params = json!([7]);
+    let first = ask_within(&chain, "something_that_changes", &params, 10 * SECOND);
+    let others = async {
+        sleep(MS).await;
+        join_all((0..3).map(|_| ask_within(&chain, "personal_send", &params, 10 * SECOND))).await
+    };
+    let change = async {
+        sleep(500 * MS).await;
+        *node.network.lock().unwrap() = "0x5";
+        node.on(|_, _| Say::Result(json!("stranger")));
+    };
+    let (first, others, ()) = tokio::join!(first, others, change);
+    assert_eq!(kind(first), Some(Kind::ConnectionClosed));
+    assert!(others.into_iter().all(|other| kind(other) == Some(Kind::ChainMismatch)));
+    assert_eq!(node.asked("personal_send"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_in_line_when_a_node_goes_away_is_answered_when_it_is_back() {
+    for batching in [None, Some(Batching { window: MS, size: 2 })] {
+        let node = Node::echo();
+        let chain = connecting(std::slice::from_ref(&node), &Gate::new(1), None, batching).await.unwrap();
+        node.on(|method, params| match method {
+            "something_that_changes" => Say::After(SECOND, Box::new(Say::Gone)),
+            _ => Say::Result(params[0].clone()),
+        });
+        let (before, began) = (node.asked("eth_chainId"), tokio::time::Instant::now());
+        let params = json!([7]);
+        let first = ask_within(&chain, "something_that_changes", &params, 10 * SECOND);
+        let others = async {
+            sleep(MS).await;
+            let others = (0..4).map(|_| ask_within(&chain, "eth_call", &params, 10 * SECOND));
+            (join_all(others).await, began.elapsed())
+        };
+        let (first, (others, took)) = tokio::join!(first, others);
+        // A call that is made again waits by chance; this is none.
+        assert!(took <= SECOND + 2 * MS, "{took:?}");
+        assert_eq!(kind(first), Some(Kind::ConnectionClosed));
+        assert!(others.into_iter().all(|other| other.unwrap() == 7));
+        assert_eq!(node.asked("eth_chainId"), before + 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stranger_is_not_asked_what_became_of_a_transaction() {
+    let nodes = [Node::echo(), Node::echo()];
+    let chain = chain(&nodes, None).await;
+    for node in &nodes {
+        node.on(|_, _| Say::Gone);
+        *node.network.lock().unwrap() = "0x5";
+    }
+    let sent = ask(&chain, "eth_sendRawTransaction", &json!(["0x02aa"])).await;
+    assert_eq!(kind(sent), Some(Kind::ChainMismatch));
+    assert!(nodes.iter().all(|node| node.asked("eth_getTransactionByHash") == 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_does_not_say_who_it_is_keeps_a_transaction_from_another_for_two_seconds() {
+    let nodes = [Node::echo(), Node::echo()];
+    let chain = chain(&nodes, None).await;
+    let began = tokio::time::Instant::now();
+    // Whoever is asked first goes away, and the other takes it.
+    let is_first = Arc::new(AtomicBool::new(true));
+    for node in &nodes {
+        let (is_first, is_gone) = (Arc::clone(&is_first), AtomicBool::new(false));
+        node.is_strange.store(true, Ordering::Relaxed);
+        node.on(move |method, _| match method {
+            "eth_sendRawTransaction" if is_first.swap(false, Ordering::Relaxed) => {
+                is_gone.store(true, Ordering::Relaxed);
+                Say::Gone
+            }
+            _ if is_gone.load(Ordering::Relaxed) => Say::Nothing,
+            _ => Say::Result(json!("0xhash")),
+        });
+    }
+    assert_eq!(ask(&chain, "eth_sendRawTransaction", &json!(["0x02aa"])).await.unwrap(), "0xhash");
+    assert_eq!(began.elapsed(), 2 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stranger_whose_first_block_cannot_be_had_at_the_moment_is_not_trusted() {
+    let answers = [Say::Error(-32_603, "internal error"), Say::Error(-32_005, "rate limit exceeded")];
+    let faults = [Say::Status(503), Say::SlowDown(1), Say::Garbage];
+    for trouble in answers.into_iter().chain(faults) {
+        let nodes = [Node::echo(), Node::echo()];
+        let chain = chain(&nodes, None).await;
+        // It has the same number.
+        nodes[0].is_strange.store(true, Ordering::Relaxed);
+        nodes[0].on(move |method, _| match method {
+            "eth_chainId" => Say::Result(json!("0x1")),
+            "eth_getBlockByNumber" => trouble.clone(),
+            _ => Say::Result(json!("stranger")),
+        });
+        chain.router.doubt(0);
+        for _ in 0..20 {
+            assert_eq!(ask(&chain, "eth_call", &json!([7])).await.unwrap(), 7);
+            sleep(100 * MS).await;
+        }
+        assert_eq!(nodes[0].asked("eth_call"), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_by_himself_in_the_end_trusts_what_he_hears() {
+    let node = Node::echo();
+    let chain = after_an_outage(&node).await;
+    node.is_strange.store(true, Ordering::Relaxed);
+    // To the first who asks it is behind, which is not for the others.
+    let count = AtomicUsize::new(0);
+    node.on(move |method, params| match method {
+        "eth_chainId" if count.fetch_add(1, Ordering::Relaxed) == 0 => {
+            Say::After(MS, Box::new(Say::Error(-32_000, "header not found")))
+        }
+        "eth_chainId" => Say::Result(json!("0x1")),
+        _ => Say::Result(params[0].clone()),
+    });
+    let params = json!([7]);
+    let told = join_all((0..2).map(|_| ask(&chain, "eth_call", &params))).await;
+    assert_eq!(told.iter().filter(|told| told.is_ok()).count(), 1, "{told:?}");
+    assert!(!chain.router.first().is_doubted());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_of_a_stranger_says_so() {
+    let node = Node::echo();
+    let chain = after_an_outage(&node).await;
+    *node.network.lock().unwrap() = "0x5";
+    node.on(|_, _| Say::Result(json!("0x64")));
+    let status = chain.status().await;
+    let failure = status.endpoints[0].failure.as_ref().map(Error::kind);
+    assert_eq!((failure, status.head()), (Some(Kind::ChainMismatch), None));
+    assert_eq!(node.asked("eth_blockNumber"), 0);
+}

@@ -114,3 +114,52 @@ async fn a_late_call_is_hedged_as_soon_as_it_is_late() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_is_behind_is_not_asked_because_another_is_late() {
+    let good = Node::that(|method, _| match method {
+        "eth_blockNumber" => Say::Result(json!("0x100")),
+        _ => Say::After(SECOND, Box::new(Say::Result(json!("new")))),
+    });
+    let behind = Node::that(|method, _| match method {
+        "eth_blockNumber" => Say::Result(json!("0x10")),
+        _ => Say::Result(json!("old")),
+    });
+    let chain = chain(&[good, Arc::clone(&behind)], None).await;
+    sleep(5 * SECOND).await;
+    assert!(chain.router.endpoints()[1].is_lagging());
+    assert_eq!(ask(&chain, "eth_getBalance", &json!(["0xa", "latest"])).await.unwrap(), "new");
+    assert_eq!(behind.asked("eth_getBalance"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_steps_aside_ends_with_the_chain() {
+    let nodes = [Node::echo(), Node::echo()];
+    let chain = Arc::new(connecting(&nodes, &Gate::new(4), None, None).await.unwrap());
+    for node in &nodes {
+        node.is_strange.store(true, Ordering::Relaxed);
+    }
+    nodes[1].on(|_, _| Say::Gone);
+    nodes[0].on(|_, _| Say::After(20 * SECOND, Box::new(Say::Gone)));
+    let leave = |place: usize| {
+        let endpoint = &chain.router.endpoints()[place];
+        chain.router.set_aside(endpoint, Error::new(Kind::ChainConnection, "it is gone"));
+    };
+    leave(1);
+    let call = |_| {
+        let chain = Arc::clone(&chain);
+        let request = Request::new("eth_call", "[7]").unwrap();
+        tokio::spawn(async move { chain.request(&request, Timeout::Of(None)).await })
+    };
+    let calls: Vec<_> = (0..8).map(call).collect();
+    // They hang by now, and then nobody is left to ask.
+    sleep(1150 * MS).await;
+    leave(0);
+    sleep(850 * MS).await;
+    chain.dismiss();
+    chain.pools().for_each(Pool::cut_all);
+    for call in calls {
+        let ended = tokio::time::timeout(60 * SECOND, call).await.unwrap().unwrap();
+        assert!(ended.is_err(), "{ended:?}");
+    }
+}

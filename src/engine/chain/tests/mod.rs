@@ -4,10 +4,14 @@
 mod batches;
 mod bundles;
 mod cached;
+mod connecting;
 mod deadlines;
 mod doubts;
 mod hangs;
+mod leases;
 mod live;
+mod remedies;
+mod searches;
 mod sockets;
 mod storms;
 
@@ -20,7 +24,7 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::{Batching, Chain, ChainConfig, EndpointConfig, Policy, connect};
+use super::{Batching, Chain, ChainConfig, EndpointConfig, Many, Policy, connect};
 use crate::engine::classify::Class;
 use crate::engine::deadline::{Call, Timeout};
 use crate::engine::error::{Error, Kind, Result};
@@ -236,8 +240,17 @@ async fn chain(nodes: &[Arc<Node>], cache: Option<u64>) -> Chain {
 
 /// The same with calls that are put together.
 async fn connected(nodes: &[Arc<Node>], cache: Option<u64>, batching: Option<Batching>) -> Chain {
+    connecting(nodes, &Gate::new(256), cache, batching).await.unwrap()
+}
+
+/// The same with connections that `gate` lets through, or why there is no such chain.
+async fn connecting(
+    nodes: &[Arc<Node>],
+    gate: &Arc<Gate>,
+    cache: Option<u64>,
+    batching: Option<Batching>,
+) -> Result<Chain> {
     let scopes = Arc::new(Scopes::within(Arc::default(), Arc::default()));
-    let gate = Gate::new(256);
     let endpoint = || EndpointConfig { route: route(), rate_limit: None, weight: 1.0, batching };
     let config = ChainConfig {
         endpoints: nodes.iter().map(|_| endpoint()).collect(),
@@ -245,9 +258,9 @@ async fn connected(nodes: &[Arc<Node>], cache: Option<u64>, batching: Option<Bat
         policy: Policy::default(),
         cache,
     };
-    let pools = nodes.iter().map(|node| node.pool(&gate, &scopes)).collect();
+    let pools = nodes.iter().map(|node| node.pool(gate, &scopes)).collect();
     let parts = connect::Parts { label: "eth".into(), pools, config, scopes, log: Log::silent() };
-    Chain::connect(parts, Arc::new(Call::new(None))).await.unwrap()
+    Chain::connect(parts, Arc::new(Call::new(None))).await
 }
 
 async fn ask(chain: &Chain, method: &str, params: &Value) -> Result<Value> {
@@ -258,6 +271,23 @@ async fn ask_within(chain: &Chain, method: &str, params: &Value, time: Duration)
     let request = Request::new(method, params.to_string()).unwrap();
     let result = chain.request(&request, Timeout::Of(Some(time))).await?;
     Ok(serde_json::from_slice(&result).unwrap())
+}
+
+/// Many calls at once, and what comes of each.
+async fn ask_many(
+    chain: &Chain,
+    calls: &[(&str, Value)],
+    concurrency: usize,
+    timeout: Timeout,
+) -> Vec<Result<Bytes>> {
+    let requests = calls.iter().map(|(method, params)| Request::new(method, params.to_string()).unwrap());
+    let requests = requests.collect();
+    let many = Many { requests, concurrency: Some(concurrency), timeout, fail_fast: false };
+    many.run(chain).await.unwrap()
+}
+
+fn kind<T>(result: Result<T>) -> Option<Kind> {
+    result.err().map(|error| error.kind())
 }
 
 fn counted(chain: &Chain, event: Event) -> u64 {

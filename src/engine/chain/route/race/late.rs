@@ -34,9 +34,11 @@ impl<A: Ask> Race<'_, A> {
         let other = self.pick().or_else(|| if is_stuck { self.another_round() } else { None })?;
         let now = Instant::now();
         let load = self.asks_for.load();
-        // Who cannot answer will not do so sooner.
-        if self.router.endpoints[other].fitness(load, now) == Some(Fitness::Lacking) {
-            return None;
+        // Who cannot answer will not do so sooner, and who is behind is asked when there is nobody else.
+        match self.router.endpoints[other].fitness(load, now) {
+            Some(Fitness::Fit) => {}
+            Some(Fitness::Lagging | Fitness::Cooling(_)) if is_stuck => {}
+            _ => return None,
         }
         let scopes = self.router.endpoints[other].pool().scopes();
         if is_stuck && (!self.moved || self.router.retries.spend(load.calls)) {
@@ -94,6 +96,10 @@ impl<A: Ask> Race<'_, A> {
     pub(super) async fn step_aside(&mut self) -> usize {
         loop {
             sleep(LOOK_AGAIN).await;
+            // The chain is gone, and so is the watch: whoever is asked says so.
+            if self.router.endpoints.iter().all(|endpoint| endpoint.pool().is_closed()) {
+                return 0;
+            }
             self.tried.fill(false);
             if let Some(next) = self.pick() {
                 self.router.endpoints[next].pool().scopes().count(Event::Retry(Why::Late));
