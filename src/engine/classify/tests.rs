@@ -51,7 +51,7 @@ fn nodes_that_take_fewer_calls_at_a_time_are_understood() {
 }
 
 #[test]
-fn ethereum_nodes_and_their_providers_are_understood() {
+fn ethereum_nodes_are_understood() {
     use Class::*;
     assert_classes(
         Family::Evm,
@@ -83,7 +83,7 @@ fn ethereum_nodes_and_their_providers_are_understood() {
             ),
             (r#"{"code":-32601,"message":"the method trace_block does not exist"}"#, MethodNotSupported),
             (
-                r#"{"code":-32600,"message":"trace_block is not available on the Free tier - upgrade to Pay As You Go, or Enterprise for access. See available methods at https://docs.alchemy.com/alchemy/documentation/apis"}"#,
+                r#"{"code":-32600,"message":"trace_block is not available on the Free tier - upgrade to Pay As You Go, or Enterprise for access."}"#,
                 MethodNotSupported,
             ),
             (r#"{"code":-32602,"message":"invalid argument 0: hex string has length 2"}"#, Invalid),
@@ -91,6 +91,16 @@ fn ethereum_nodes_and_their_providers_are_understood() {
             (r#"{"code":-32002,"message":"request timed out"}"#, Transient),
             (r#"{"code":-39999,"message":"something new"}"#, Unknown),
             (r#"{"message":"something new"}"#, Unknown),
+        ],
+    );
+}
+
+#[test]
+fn providers_of_ethereum_nodes_are_understood() {
+    use Class::*;
+    assert_classes(
+        Family::Evm,
+        &[
             // Providers that ask to slow down.
             (r#"{"code":-32005,"message":"project ID request rate exceeded"}"#, RateLimited),
             (r#"{"code":429,"message":"Too Many Requests","data":{"details":"throughput"}}"#, RateLimited),
