@@ -133,6 +133,11 @@ class Trouble:
                     group.create_task(manager.request("c", "rpc", [SECRET]))
 
             await self.met(group)
+            # Both go away, and others are back in their places.
+            self.node.on("eth_chainId", Reply(result=hex(NETWORK + 1)))
+            for _ in range(5):
+                await self.met(lambda: manager.request("c", "closed", timeout=2))
+            self.node.on("eth_chainId", Reply(result=hex(NETWORK)))
 
     async def with_arguments(self) -> None:
         """What is refused before anything is sent, with the secret in it."""
