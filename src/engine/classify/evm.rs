@@ -63,7 +63,7 @@ pub(super) const TABLE: Table = Table {
                 "header not found",
                 "missing trie node",
                 "block not found",
-                "block # not found",
+                "#block # not found",
                 "unknown block",
                 "header for hash not found",
                 "state is not available",
