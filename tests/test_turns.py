@@ -14,6 +14,7 @@ import pytest
 
 from genesis_replicator import ChainManager
 from genesis_replicator.testing import FaultServer, Reply
+from servers.blocks import Blocks
 from servers.wait import until
 from servers.watched import Watched
 
@@ -39,16 +40,10 @@ async def large_piece(chain: ChainManager, node: FaultServer) -> Any:
 
 
 async def large_head(chain: ChainManager, node: FaultServer) -> Any:
-    newest = 5
-
-    def head(params: Any) -> Any:
-        number = newest if params[0] == "latest" else int(params[0], 16)
-        return {"number": hex(number), "hash": hex(number), "parentHash": hex(number - 1), "own": LOGS}
-
-    node.on("eth_getBlockByNumber", head)
+    blocks = Blocks(node, own=LOGS)
     heads = chain.subscribe("eth", "newHeads")
     await heads.__aenter__()
-    newest = 6
+    blocks.head += 1
     return heads
 
 
@@ -113,15 +108,9 @@ async def test_whoever_reads_results_that_are_there_gives_the_loop_its_turn(
 async def test_whoever_reads_heads_that_are_there_gives_the_loop_its_turn(
     chain: ChainManager, node: FaultServer
 ) -> None:
-    head = 5
-
-    def block(params: Any) -> Any:
-        number = head if params[0] == "latest" else int(params[0], 16)
-        return {"number": hex(number), "hash": hex(number), "parentHash": hex(number - 1)}
-
-    node.on("eth_getBlockByNumber", block)
+    blocks = Blocks(node)
     async with chain.subscribe("eth", "newHeads") as heads:
-        head += COUNT + 1
+        blocks.head += COUNT + 1
         await heads.__anext__()
         assert await slow_turns(heads) >= COUNT - 1
 

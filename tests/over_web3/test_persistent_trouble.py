@@ -20,26 +20,10 @@ from genesis_replicator import (
 )
 from genesis_replicator.testing import FaultServer, Reply
 from genesis_replicator.web3 import GenesisPersistentProvider, GenesisProvider
+from servers.blocks import Blocks
 from servers.wait import until
 
 DOWN = Reply(status=500, body=b"")
-
-
-class Blocks:
-    """A chain whose newest block a test says."""
-
-    def __init__(self, node: FaultServer) -> None:
-        """The node tells its blocks."""
-        self.head = 5
-        node.on("eth_getBlockByNumber", self.block)
-
-    def block(self, params: Any) -> Any:
-        number = self.head if params[0] == "latest" else int(params[0], 16)
-        return {
-            "number": hex(number),
-            "hash": f"0x{number:064x}",
-            "parentHash": f"0x{number - 1:064x}",
-        }
 
 
 async def test_calls_that_fail_push_no_subscription_out_of_web3s_book(node: FaultServer) -> None:
